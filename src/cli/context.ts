@@ -1,0 +1,71 @@
+/**
+ * Everything a command may touch of the world outside, as interfaces: tests hand in their own.
+ *
+ * @module
+ */
+
+/** Where a command writes. Writing is synchronous, so nothing is lost when the process ends. */
+export interface Output {
+  /**
+   * Writes all of it. A reader that has gone away is not an error: the rest is dropped.
+   *
+   * @throws {VaultError} IO if the text cannot be written (a full disk).
+   */
+  write(text: string | Buffer): void
+  /** Whether a person watches; looked up on first use, since asking costs start-up time. */
+  readonly isTerminal: boolean
+  /** Width in columns; 80 where unknown. */
+  readonly columns: number
+}
+
+/** Standard input. Never read unless the user asked for it. */
+export interface Input {
+  readonly isTerminal: boolean
+  /** Reads to the end. @throws {VaultError} INPUT if stdin is closed or longer than `maxBytes`. */
+  readAll(maxBytes: number): Promise<Buffer>
+}
+
+/** Questions on the terminal, drawn on stderr. Only to be called when stdin and stderr are terminals. */
+export interface Prompter {
+  /** Asks for a secret without echo. @throws {VaultError} CANCELLED */
+  hidden(question: string): Promise<string>
+  /** Asks yes or no; no is the default. @throws {VaultError} CANCELLED */
+  confirm(question: string): Promise<boolean>
+}
+
+/** What a program that mcpvault ran has answered. */
+export interface ProgramResult {
+  readonly exitCode: number | null
+  readonly signal: string | null
+  readonly stdout: Buffer
+}
+
+/** The machine and process that a command runs in. */
+export interface Host {
+  readonly pid: number
+  /** `linux` or `darwin`; others are refused at the first write. */
+  readonly platform: string
+  /** Effective user id; -1 where there is none. */
+  readonly uid: number
+  /** `user@host`, as the log's `by` has it. */
+  readonly user: string
+}
+
+/** The world, as a command sees it. */
+export interface Context {
+  readonly stdin: Input
+  readonly stdout: Output
+  readonly stderr: Output
+  readonly prompt: Prompter
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly cwd: string
+  readonly home: string
+  readonly host: Host
+  /** Milliseconds since the epoch. */
+  now(): number
+  randomBytes(length: number): Buffer
+  /** Reads an inherited descriptor to its end (`--key-fd`). @throws {VaultError} INPUT */
+  readDescriptor(fd: number, maxBytes: number): Buffer
+  /** Runs a program without a shell and gives its stdout; stderr is inherited. @throws {VaultError} INPUT */
+  runProgram(argv: readonly string[], options: { readonly timeoutMs: number; readonly maxBytes: number }): ProgramResult
+}

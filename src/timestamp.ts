@@ -1,0 +1,103 @@
+/**
+ * Points in time as the files hold them: RFC 3339 in UTC with milliseconds, and the naive local time of the tutorial.
+ *
+ * Parsing is strict: what `Date` would bend (30 February, hour 24) is refused. Times are milliseconds since the epoch.
+ *
+ * @module
+ */
+
+const PATTERN = /^(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)?$/
+
+/** A point in time as read from a file. */
+export interface Timestamp {
+  readonly epochMs: number
+  /** The text named no zone, so the time was taken as local time and is only approximately known. */
+  readonly isNaive: boolean
+}
+
+/**
+ * Reads an RFC 3339 timestamp or Python's naive `datetime.isoformat()`; undefined when it is neither.
+ *
+ * @param zone IANA zone of naive times; this machine's local time when it is undefined.
+ */
+export function parseTimestamp(text: unknown, zone?: string): Timestamp | undefined {
+  const match = typeof text === 'string' ? PATTERN.exec(text) : null
+  if (!match) return undefined
+  const [year, month, day, hour, minute, second] = match.slice(1, 7).map(Number) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ]
+  const milliseconds = Number((match[7] ?? '').padEnd(3, '0').slice(0, 3))
+  const asUtc = Date.UTC(year, month - 1, day, hour, minute, second, milliseconds)
+  const check = new Date(asUtc)
+  const isReal =
+    check.getUTCMonth() === month - 1 && check.getUTCDate() === day && hour < 24 && minute < 60 && second < 60
+  if (!isReal || year < 1970) return undefined
+  const offset = match[8]
+  if (offset === undefined) return { epochMs: naiveToEpoch(asUtc, zone), isNaive: true }
+  const offsetMs = offsetToMs(offset)
+  return offsetMs === undefined ? undefined : { epochMs: asUtc - offsetMs, isNaive: false }
+}
+
+/** Prints RFC 3339 in UTC with milliseconds and `Z`. */
+export function formatUtc(epochMs: number): string {
+  return new Date(epochMs).toISOString()
+}
+
+/** Prints naive local time with microseconds, as Python's `datetime.now().isoformat()` does. */
+export function formatNaive(epochMs: number, zone?: string): string {
+  const shifted = new Date(epochMs + zoneOffsetMs(epochMs, zone))
+  return `${shifted.toISOString().slice(0, -1)}000`
+}
+
+function offsetToMs(offset: string): number | undefined {
+  if (offset === 'Z') return 0
+  const hours = Number(offset.slice(1, 3))
+  const minutes = Number(offset.slice(4, 6))
+  if (hours > 23 || minutes > 59) return undefined
+  return (offset.startsWith('-') ? -1 : 1) * (hours * 60 + minutes) * 60_000
+}
+
+/**
+ * Finds the instant whose local time is the given one. In an overlap (clocks set back) the earlier instant is taken, so
+ * that an age is never understated; in a gap the offset before the gap is used.
+ */
+function naiveToEpoch(localMs: number, zone: string | undefined): number {
+  const candidates = [-DAY_MS, 0, DAY_MS].map((around) => localMs - zoneOffsetMs(localMs + around, zone))
+  const exact = candidates.filter((epochMs) => epochMs + zoneOffsetMs(epochMs, zone) === localMs)
+  return exact.length > 0 ? Math.min(...exact) : (candidates[0] ?? localMs)
+}
+
+const DAY_MS = 86_400_000
+
+/** How far local time is ahead of UTC at an instant. */
+function zoneOffsetMs(epochMs: number, zone: string | undefined): number {
+  if (zone === undefined) return -new Date(epochMs).getTimezoneOffset() * 60_000
+  const parts = new Intl.DateTimeFormat('en-US', {
+    timeZone: zone,
+    hourCycle: 'h23',
+    year: 'numeric',
+    month: 'numeric',
+    day: 'numeric',
+    hour: 'numeric',
+    minute: 'numeric',
+    second: 'numeric',
+  }).formatToParts(epochMs)
+  const field = (type: Intl.DateTimeFormatPartTypes): number => Number(parts.find((part) => part.type === type)?.value)
+  const local = Date.UTC(field('year'), field('month') - 1, field('day'), field('hour'), field('minute'), field('second'))
+  return local - Math.floor(epochMs / 1000) * 1000
+}
+
+/** Tells whether the machine's time zone database knows a zone. */
+export function isKnownZone(zone: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en-US', { timeZone: zone })
+    return true
+  } catch {
+    return false
+  }
+}
