@@ -1,0 +1,54 @@
+/**
+ * The key that opens a vault: 32 raw bytes in one of two spellings, or a passphrase.
+ *
+ * @module
+ */
+
+import { decodeHex } from '../crypto/encoding.js'
+import { sha256 } from '../crypto/kdf.js'
+import { Secret } from '../secret.js'
+
+/** How a raw key is written: Fernet's 44 characters of base64url, or the 64 hex digits of the JavaScript tutorial. */
+export type KeySpelling = 'base64url' | 'hex'
+
+/** A 32-byte key; it is used as it is and never goes through a slow KDF. */
+export interface RawKey {
+  readonly type: 'raw'
+  readonly bytes: Secret
+  readonly spelling: KeySpelling
+}
+
+/** A passphrase, UTF-8, stretched by scrypt for each slot. */
+export interface PassphraseKey {
+  readonly type: 'passphrase'
+  readonly text: Secret
+}
+
+/** What opens a vault. */
+export type VaultKey = RawKey | PassphraseKey
+
+/** Length of a raw key, in bytes. */
+export const RAW_KEY_BYTES = 32
+
+/** Reads a raw key; undefined when the text is in neither spelling. A short text is never padded or hashed into shape. */
+export function parseRawKey(text: string): RawKey | undefined {
+  if (/^[0-9a-fA-F]{64}$/.test(text)) {
+    const bytes = decodeHex(text)
+    return bytes && { type: 'raw', bytes: new Secret(bytes), spelling: 'hex' }
+  }
+  if (!/^[A-Za-z0-9_-]{43}=$/.test(text)) return undefined
+  const bytes = Buffer.from(text, 'base64url')
+  // The last character carries four bits of the key and two that must be zero: another spelling of the same key is a typo.
+  if (formatRawKey(bytes, 'base64url') !== text) return undefined
+  return { type: 'raw', bytes: new Secret(bytes), spelling: 'base64url' }
+}
+
+/** Writes a raw key in a spelling. */
+export function formatRawKey(bytes: Buffer, spelling: KeySpelling): string {
+  return spelling === 'hex' ? bytes.toString('hex') : `${bytes.toString('base64url')}=`
+}
+
+/** Names a raw key without revealing it: 16 hex digits, the first 8 bytes of SHA-256(`mcpvault/kid` ‖ key). */
+export function rawKeyId(bytes: Buffer): string {
+  return sha256('mcpvault/kid', bytes).subarray(0, 8).toString('hex')
+}

@@ -1,0 +1,194 @@
+import { VaultError } from '../errors.js'
+import type { Secret } from '../secret.js'
+import { formatUtc } from '../timestamp.js'
+import { checkNewName, existsAlready, unknownName } from './name.js'
+import {
+  damaged,
+  formatEntry,
+  joinNative,
+  type NativeEntry,
+  type NativeHeader,
+  type NativeVersion,
+  parseEntry,
+  splitEntries,
+} from './native-format.js'
+import { type DataKeys, macOf, type RandomBytes, sealValue, valueContext } from './native-keys.js'
+import { NativeVault } from './native-vault.js'
+import {
+  type Draft,
+  type DraftOptions,
+  type LogEvent,
+  MAX_ENTRIES,
+  MAX_VALUE_BYTES,
+  type RotatedVersion,
+} from './vault.js'
+
+/** How many values one data key may encrypt: SP 800-38D section 8.3 bounds random nonces at 2^32. */
+const MAX_ENCRYPTIONS = 2 ** 32
+
+/** A native vault being changed. Lines of untouched entries are kept byte for byte. */
+export class NativeDraft implements Draft {
+  readonly format = 'native'
+  readonly events: LogEvent[] = []
+  /** Set when a value was taken out for good, so that the kept previous generation must go too. */
+  dropsValues = false
+  readonly #vault: NativeVault
+  readonly #keys: DataKeys
+  readonly #lines: Map<string, Buffer>
+  readonly #nowText: string
+  readonly #randomBytes: RandomBytes
+  #encryptions = 0
+
+  constructor(
+    vault: NativeVault,
+    keys: DataKeys,
+    options: { readonly nowMs: number; readonly randomBytes: RandomBytes },
+  ) {
+    this.#vault = vault
+    this.#keys = keys
+    this.#lines = splitEntries(vault.parts.entries)
+    this.#nowText = formatUtc(options.nowMs)
+    this.#randomBytes = options.randomBytes
+  }
+
+  names(): readonly string[] {
+    return [...this.#lines.keys()]
+  }
+
+  has(name: string): boolean {
+    return this.#lines.has(name)
+  }
+
+  store(name: string, value: Secret, options: DraftOptions & { readonly note?: string | undefined }): RotatedVersion {
+    checkNewName(name)
+    if (this.has(name)) throw existsAlready(name)
+    if (this.#lines.size >= MAX_ENTRIES)
+      throw new VaultError('INPUT', 'cannot store: the vault holds 100,000 credentials, its limit')
+    const version = this.#seal(name, value, { ver: 1, since: this.#nowText })
+    this.#put(name, options.note === undefined ? { versions: [version] } : { versions: [version], note: options.note })
+    this.#log('created', name, { version: 1, reason: options.reason })
+    return { version: 1, previous: undefined, previousUntilMs: undefined, retired: undefined }
+  }
+
+  rotate(name: string, value: Secret, options: DraftOptions & { readonly graceSeconds: number }): RotatedVersion {
+    const entry = this.#entry(name)
+    const current = this.#current(entry)
+    if (this.#vault.openVersion(name, current).use((bytes) => bytes.equals(value.reveal()))) {
+      throw new VaultError('INPUT', `cannot rotate "${name}": the new value is the current one`, {
+        hints: ['nothing was changed; make a new key at the provider first'],
+      })
+    }
+    return this.#promote(name, entry, { value, since: this.#nowText, action: 'rotated', ...options })
+  }
+
+  rollback(
+    name: string,
+    options: DraftOptions & { readonly to?: number | undefined; readonly graceSeconds: number },
+  ): RotatedVersion {
+    const entry = this.#entry(name)
+    const target = entry.versions.find((version) =>
+      options.to === undefined ? version.stage === 'previous' : version.ver === options.to,
+    )
+    if (target === undefined || target.stage === 'current') {
+      const what = target ? `version ${target.ver} is the current one` : 'that version was not kept'
+      throw new VaultError('NOT_FOUND', `cannot roll back "${name}": ${what}`, { hints: [`mcpvault history ${name}`] })
+    }
+    const value = this.#vault.openVersion(name, target)
+    // The target's value lives on under a new number, so its old number is not a retirement.
+    const others = entry.versions.filter((version) => version !== target)
+    return this.#promote(
+      name,
+      { ...entry, versions: others },
+      { value, since: target.since, action: 'rolled-back', ...options },
+    )
+  }
+
+  remove(name: string, options: DraftOptions): void {
+    const version = this.#current(this.#entry(name)).ver
+    this.#lines.delete(name)
+    this.dropsValues = true
+    this.#log('removed', name, { version, reason: options.reason })
+  }
+
+  /** Adds a credential with a known date, without a record of its own (`upgrade` writes one for all). */
+  adopt(name: string, value: Secret, sinceMs: number | undefined): void {
+    const since = sinceMs === undefined ? undefined : formatUtc(sinceMs)
+    this.#put(name, { versions: [this.#seal(name, value, { ver: 1, since })] })
+  }
+
+  /** Seals the changed file under a new generation. */
+  seal(header: NativeHeader): Buffer {
+    const count = header.dek.count + this.#encryptions
+    if (count > MAX_ENCRYPTIONS)
+      throw new VaultError('INPUT', 'cannot write the vault: its data key has encrypted 2^32 values, its limit')
+    const sorted = [...this.#lines].map(([name, line]) => ({ key: Buffer.from(name), line }))
+    sorted.sort((a, b) => Buffer.compare(a.key, b.key))
+    const lines = sorted.map(({ line }) => line)
+    return joinNative({ ...header, dek: { ...header.dek, count } }, lines, (input) => macOf(this.#keys, input))
+  }
+
+  /** Makes `value` the current version; the current becomes the previous one, and an older previous one goes. */
+  #promote(name: string, entry: NativeEntry, options: PromoteOptions): RotatedVersion {
+    const current = this.#current(entry)
+    const retired = entry.versions.find((version) => version.stage === 'previous')
+    const ver = Math.max(...entry.versions.map((version) => version.ver)) + 1
+    const untilMs = Date.parse(this.#nowText) + options.graceSeconds * 1000
+    const { until: _until, ...kept } = current
+    const previous: NativeVersion = { ...kept, stage: 'previous', until: formatUtc(untilMs) }
+    const next = this.#seal(name, options.value, { ver, since: options.since })
+    this.#put(name, { ...entry, versions: [next, previous] })
+    if (retired !== undefined) {
+      this.dropsValues = true
+      this.#log('retired', name, { version: retired.ver })
+    }
+    this.#log(options.action, name, { version: ver, reason: options.reason })
+    return { version: ver, previous: current.ver, previousUntilMs: untilMs, retired: retired?.ver }
+  }
+
+  #seal(
+    name: string,
+    value: Secret,
+    options: { readonly ver: number; readonly since: string | undefined },
+  ): NativeVersion {
+    if (value.reveal().length > MAX_VALUE_BYTES)
+      throw new VaultError('INPUT', `cannot keep the value of "${name}": it is over 1 MiB`)
+    this.#encryptions += 1
+    const aad = valueContext(this.#vault.parts.header, name, options.ver)
+    const { n, c } = sealValue(this.#keys, value.reveal(), { aad, randomBytes: this.#randomBytes })
+    const since = options.since === undefined ? {} : { since: options.since }
+    return { ver: options.ver, stage: 'current', n, c, created: this.#nowText, ...since }
+  }
+
+  #put(name: string, entry: NativeEntry): void {
+    this.#lines.set(name, formatEntry(name, entry))
+  }
+
+  #entry(name: string): NativeEntry {
+    const line = this.#lines.get(name)
+    if (line === undefined) throw unknownName(name, this.names())
+    return parseEntry(line)[1]
+  }
+
+  #current(entry: NativeEntry): NativeVersion {
+    const current = entry.versions.find((version) => version.stage === 'current')
+    if (current === undefined) throw damaged('a credential has no current version')
+    return current
+  }
+
+  #log(
+    action: LogEvent['action'],
+    name: string,
+    fields: { readonly version: number; readonly reason?: string | undefined },
+  ): void {
+    const reason = fields.reason === undefined ? {} : { reason: fields.reason }
+    this.events.push({ credential: name, rotated_at: this.#nowText, action, version: fields.version, ...reason })
+  }
+}
+
+interface PromoteOptions {
+  readonly value: Secret
+  readonly since: string | undefined
+  readonly action: 'rotated' | 'rolled-back'
+  readonly graceSeconds: number
+  readonly reason?: string | undefined
+}

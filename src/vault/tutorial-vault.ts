@@ -1,0 +1,257 @@
+import { isUtf8 } from 'node:buffer'
+import { openFernet, sealFernet } from '../crypto/fernet.js'
+import { openGcmHex, sealGcmHex } from '../crypto/gcm-hex.js'
+import { hkdfSha256 } from '../crypto/kdf.js'
+import { VaultError } from '../errors.js'
+import { Secret } from '../secret.js'
+import { formatNaive } from '../timestamp.js'
+import type { RawKey, VaultKey } from './key.js'
+import { checkNewName, existsAlready, unknownName } from './name.js'
+import type { RandomBytes } from './native-keys.js'
+import { noKey } from './native-vault.js'
+import {
+  appendMember,
+  codecOf,
+  parseTutorial,
+  removeMember,
+  replaceValue,
+  type TutorialFile,
+  type TutorialMember,
+} from './tutorial-format.js'
+import {
+  type Credential,
+  type Draft,
+  type DraftOptions,
+  type LogEvent,
+  MAX_ENTRIES,
+  MAX_VALUE_BYTES,
+  type RotatedVersion,
+  type TutorialCodec,
+  type Vault,
+  type VersionChoice,
+} from './vault.js'
+
+const UNVERSIONED: RotatedVersion = {
+  version: undefined,
+  previous: undefined,
+  previousUntilMs: undefined,
+  retired: undefined,
+}
+
+/** A vault that a program written from the tutorial made: no versions, no dates, no check over the whole. */
+export class TutorialVault implements Vault {
+  readonly format = 'tutorial'
+  readonly id = undefined
+  readonly isVerified = false
+  readonly logAnchor = undefined
+  readonly tokenStoreId = undefined
+  readonly file: TutorialFile
+  readonly #key: RawKey | undefined
+
+  /** @throws {VaultError} DAMAGED, WRONG_KEY if the key is a passphrase */
+  constructor(bytes: Buffer, key: VaultKey | undefined) {
+    this.file = parseTutorial(bytes)
+    if (key?.type === 'passphrase') {
+      throw new VaultError('WRONG_KEY', 'a vault in the tutorial format opens with a raw key, not with a passphrase')
+    }
+    this.#key = key
+  }
+
+  names(): readonly string[] {
+    return [...this.file.members.keys()]
+  }
+
+  describe(name: string): Credential | undefined {
+    const member = this.file.members.get(name)
+    return member && { name, versions: [], note: undefined, codec: codecOf(member.text) }
+  }
+
+  load(name: string, options: { readonly version?: VersionChoice; readonly nowMs: number }): Secret {
+    if (options.version !== undefined) throw needsNative('versions')
+    const member = this.file.members.get(name)
+    if (member === undefined) throw unknownName(name, this.names())
+    return this.openMember(member)
+  }
+
+  /**
+   * Decrypts one member.
+   *
+   * @throws {VaultError} DAMAGED if its value is in neither codec, or does not open while another one does; WRONG_KEY if
+   * none opens; NO_KEY.
+   */
+  openMember(member: TutorialMember): Secret {
+    const key = this.rawKey()
+    const value = openText(key, member.text)
+    if (value !== undefined) return value
+    if (codecOf(member.text) === undefined || this.#opensAny(key)) {
+      throw new VaultError('DAMAGED', `the value of "${member.name}" is damaged`, {
+        hints: ['the other credentials stay usable; store this one anew under another name, or rotate it'],
+      })
+    }
+    throw new VaultError('WRONG_KEY', 'cannot open the vault: the key does not fit any of its values')
+  }
+
+  /** Refuses a key that opens nothing, before a value is written that the owner's programs could not read. */
+  checkKey(): void {
+    const key = this.rawKey()
+    const sealed = [...this.file.members.values()].filter((member) => codecOf(member.text) !== undefined)
+    if (sealed.length > 0 && !this.#opensAny(key)) {
+      throw new VaultError('WRONG_KEY', 'cannot change the vault: the key does not fit any of its values', {
+        hints: ['nothing was written; programs that use this file hold another MCP_ENCRYPTION_KEY'],
+      })
+    }
+  }
+
+  tokensKey(storeId: Buffer): Secret {
+    return new Secret(hkdfSha256(this.rawKey().bytes.reveal(), storeId, 'mcpvault/tokens', 32))
+  }
+
+  /** @throws {VaultError} NO_KEY */
+  rawKey(): RawKey {
+    if (this.#key === undefined) throw noKey()
+    return this.#key
+  }
+
+  #opensAny(key: RawKey): boolean {
+    for (const member of this.file.members.values()) {
+      const value = openText(key, member.text)
+      if (value !== undefined) {
+        value.wipe()
+        return true
+      }
+    }
+    return false
+  }
+}
+
+/** A tutorial vault being changed. */
+export class TutorialDraft implements Draft {
+  readonly format = 'tutorial'
+  readonly events: LogEvent[] = []
+  dropsValues = false
+  #file: TutorialFile
+  readonly #vault: TutorialVault
+  readonly #options: TutorialDraftOptions
+
+  constructor(vault: TutorialVault, options: TutorialDraftOptions) {
+    vault.checkKey()
+    this.#vault = vault
+    this.#file = vault.file
+    this.#options = options
+  }
+
+  names(): readonly string[] {
+    return [...this.#file.members.keys()]
+  }
+
+  has(name: string): boolean {
+    return this.#file.members.has(name)
+  }
+
+  store(name: string, value: Secret, options: DraftOptions & { readonly note?: string | undefined }): RotatedVersion {
+    checkNewName(name)
+    if (this.has(name)) throw existsAlready(name)
+    if (options.note !== undefined) throw needsNative('notes')
+    if (this.#file.members.size >= MAX_ENTRIES)
+      throw new VaultError('INPUT', 'cannot store: the vault holds 100,000 credentials, its limit')
+    const codec = this.#vault.rawKey().spelling === 'hex' ? 'aes-256-gcm' : 'fernet'
+    this.#edit(appendMember(this.#file, name, this.#seal(name, value, codec)))
+    this.#log('created', name, options.reason)
+    return UNVERSIONED
+  }
+
+  rotate(name: string, value: Secret, options: DraftOptions & { readonly graceSeconds: number }): RotatedVersion {
+    const member = this.#member(name)
+    const codec = codecOf(member.text) ?? (this.#vault.rawKey().spelling === 'hex' ? 'aes-256-gcm' : 'fernet')
+    if (openText(this.#vault.rawKey(), member.text)?.use((bytes) => bytes.equals(value.reveal()))) {
+      throw new VaultError('INPUT', `cannot rotate "${name}": the new value is the current one`, {
+        hints: ['nothing was changed; make a new key at the provider first'],
+      })
+    }
+    this.#edit(replaceValue(this.#file, member, this.#seal(name, value, codec)))
+    this.#log('rotated', name, options.reason)
+    return UNVERSIONED
+  }
+
+  rollback(): RotatedVersion {
+    throw needsNative('rollback')
+  }
+
+  remove(name: string, options: DraftOptions): void {
+    this.#edit(removeMember(this.#file, this.#member(name)))
+    this.dropsValues = true
+    this.#log('removed', name, options.reason)
+  }
+
+  /** Gives the changed file. */
+  seal(): Buffer {
+    return Buffer.from(this.#file.text, 'utf8')
+  }
+
+  #edit(text: string): void {
+    this.#file = parseTutorial(Buffer.from(text, 'utf8'))
+  }
+
+  #member(name: string): TutorialMember {
+    const member = this.#file.members.get(name)
+    if (member === undefined) throw unknownName(name, this.names())
+    return member
+  }
+
+  #seal(name: string, value: Secret, codec: TutorialCodec): string {
+    const bytes = value.reveal()
+    if (!isUtf8(bytes)) {
+      throw new VaultError('INPUT', `cannot keep the value of "${name}": the tutorial format holds UTF-8 text only`, {
+        hints: ['mcpvault upgrade'],
+      })
+    }
+    if (bytes.length > MAX_VALUE_BYTES)
+      throw new VaultError('INPUT', `cannot keep the value of "${name}": it is over 1 MiB`)
+    return sealText(this.#vault.rawKey(), bytes, { codec, ...this.#options })
+  }
+
+  /** The tutorial takes a name's last record for its rotation, so other records keep the name in `subject`. */
+  #log(action: LogEvent['action'], name: string, reason: string | undefined): void {
+    const isDated = action === 'created' || action === 'rotated'
+    const rotated_at = formatNaive(this.#options.nowMs, this.#options.zone)
+    const subject = isDated ? {} : { subject: name }
+    this.events.push({
+      credential: isDated ? name : null,
+      rotated_at,
+      action,
+      ...subject,
+      ...(reason === undefined ? {} : { reason }),
+    })
+  }
+}
+
+/** What a tutorial draft needs to know of the world. */
+export interface TutorialDraftOptions {
+  readonly nowMs: number
+  readonly zone: string | undefined
+  readonly randomBytes: RandomBytes
+}
+
+/** Encodes a value as a tutorial program would. */
+export function sealText(
+  key: RawKey,
+  bytes: Buffer,
+  options: { readonly codec: TutorialCodec; readonly nowMs: number; readonly randomBytes: RandomBytes },
+): string {
+  const iv = options.randomBytes(16)
+  return options.codec === 'fernet'
+    ? sealFernet(key.bytes.reveal(), bytes, { epochSeconds: Math.floor(options.nowMs / 1000), iv })
+    : sealGcmHex(key.bytes.reveal(), bytes, iv)
+}
+
+function openText(key: RawKey, text: string | undefined): Secret | undefined {
+  if (text === undefined) return undefined
+  const codec = codecOf(text)
+  const value =
+    codec === 'fernet' ? openFernet(key.bytes.reveal(), text) : codec && openGcmHex(key.bytes.reveal(), text)
+  return value && new Secret(value)
+}
+
+function needsNative(what: string): VaultError {
+  return new VaultError('INPUT', `the tutorial format has no ${what}`, { hints: ['mcpvault upgrade'] })
+}

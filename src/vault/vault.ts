@@ -1,0 +1,140 @@
+/**
+ * The vault as the rooms outside see it: the same interface over the native format and the tutorial's.
+ *
+ * Byte layouts: `native-format.ts` (`["mcpvault/1",\nheader,\nentry,\n…"mac"]\n`) and `tutorial-format.ts` (a JSON object
+ * of name → encoded value); docs/file-format.md has both in full. `open.ts` reads, `change.ts` writes vault and log as
+ * one transaction, `create.ts` and `upgrade.ts` make new files.
+ *
+ * @module
+ */
+
+import type { LogRecord } from '../log/record.js'
+import type { Secret } from '../secret.js'
+import type { Store } from '../storage/store.js'
+import type { VaultKey } from './key.js'
+
+/** Which of the two file formats a vault is in; recognised by content. */
+export type VaultFormat = 'native' | 'tutorial'
+
+/** How a tutorial program encodes a value. */
+export type TutorialCodec = 'fernet' | 'aes-256-gcm'
+
+/** Longest value, in bytes. */
+export const MAX_VALUE_BYTES = 1024 * 1024
+/** Largest number of credentials. */
+export const MAX_ENTRIES = 100_000
+/** Largest vault file, in bytes. */
+export const MAX_VAULT_BYTES = 64 * 1024 * 1024
+
+/** One kept value of a credential, without the value. */
+export interface CredentialVersion {
+  readonly version: number
+  /** One version is current at any time; the one before stays loadable until `untilMs`. */
+  readonly stage: 'current' | 'previous'
+  /** When this version was made, in milliseconds since the epoch. */
+  readonly createdMs: number
+  /** When its value was first used: age counts from here. Undefined when nobody knows (upgraded without a log). */
+  readonly sinceMs: number | undefined
+  readonly untilMs: number | undefined
+}
+
+/** A credential without its values. Tutorial vaults know neither versions nor dates. */
+export interface Credential {
+  readonly name: string
+  /** Newest first; empty in the tutorial format. */
+  readonly versions: readonly CredentialVersion[]
+  readonly note: string | undefined
+  /** How the value is encoded, in the tutorial format; undefined there when it is damaged. */
+  readonly codec: TutorialCodec | undefined
+}
+
+/** Where the log stood when the vault was last written. */
+export interface LogAnchor {
+  readonly seq: number
+  readonly head: string
+  /** Records that were committed in the vault and may not have reached the log file yet. */
+  readonly pending: readonly LogRecord[]
+}
+
+/** Which version of a credential to load: a number, or the one before the current. */
+export type VersionChoice = number | 'previous' | undefined
+
+/** An opened vault. */
+export interface Vault {
+  readonly format: VaultFormat
+  /** Base64url of 16 random bytes; undefined in the tutorial format. */
+  readonly id: string | undefined
+  /** Whether every byte was checked against the key; never in the tutorial format, which has no such check. */
+  readonly isVerified: boolean
+  readonly logAnchor: LogAnchor | undefined
+  /** All names, in file order (native: sorted by UTF-8 bytes). */
+  names(): readonly string[]
+  /** Gives a credential without its values; undefined when there is none. */
+  describe(name: string): Credential | undefined
+  /**
+   * Decrypts one value.
+   *
+   * @throws {VaultError} NOT_FOUND if there is no such credential or version, DAMAGED, WRONG_KEY, NO_KEY if the vault
+   * was opened without a key.
+   */
+  load(name: string, options: { readonly version?: VersionChoice; readonly nowMs: number }): Secret
+  /** The id that token records carry; undefined where their file draws its own. */
+  readonly tokenStoreId: Buffer | undefined
+  /** The key of token records and tokens, 32 bytes. @throws {VaultError} NO_KEY */
+  tokensKey(storeId: Buffer): Secret
+}
+
+/** What a change leaves for the log; its link of the chain is added when the record is written. */
+export type LogEvent = Pick<LogRecord, 'credential' | 'rotated_at' | 'action'> &
+  Partial<Omit<LogRecord, 'seq' | 'prev' | 'hash' | 'id'>>
+
+/** What `rotate` did. */
+export interface RotatedVersion {
+  /** Undefined in the tutorial format. */
+  readonly version: number | undefined
+  readonly previous: number | undefined
+  readonly previousUntilMs: number | undefined
+  /** An older version that had to go to make room for the previous one. */
+  readonly retired: number | undefined
+}
+
+/** Options of every change to a credential. */
+export interface DraftOptions {
+  readonly reason?: string | undefined
+}
+
+/**
+ * A vault being changed, under the lock. Nothing is written until the function that received it has returned.
+ *
+ * Every method throws {VaultError} NOT_FOUND for an unknown name (`store`: EXISTS for a known one) and INPUT for a value
+ * that the format cannot hold.
+ */
+export interface Draft {
+  readonly format: VaultFormat
+  names(): readonly string[]
+  has(name: string): boolean
+  store(name: string, value: Secret, options: DraftOptions & { readonly note?: string | undefined }): RotatedVersion
+  rotate(name: string, value: Secret, options: DraftOptions & { readonly graceSeconds: number }): RotatedVersion
+  rollback(
+    name: string,
+    options: DraftOptions & { readonly to?: number | undefined; readonly graceSeconds: number },
+  ): RotatedVersion
+  remove(name: string, options: DraftOptions): void
+}
+
+/** All that the vault needs of the world around one command. */
+export interface VaultAccess {
+  readonly store: Store
+  readonly key: VaultKey | undefined
+  /** `user@host`, for the log. */
+  readonly by: string
+  /** IANA zone of naive timestamps; local time when undefined. */
+  readonly zone: string | undefined
+  readonly acceptRestore: boolean
+  /** Whether the vault lies in a git work tree, where older copies are normal. */
+  isInGit(): boolean
+  /** Milliseconds since the epoch. */
+  now(): number
+  randomBytes(length: number): Buffer
+  warn(message: string): void
+}
