@@ -1,0 +1,110 @@
+/**
+ * Registers a command with commander from its shape. Names no value of commander, so that the hot commands' files can
+ * import this without loading it.
+ *
+ * @module
+ */
+
+import type { Command, Option } from 'commander'
+import { VaultError } from '../errors.js'
+import { type CommandShape, collectOptions, type Flag, GLOBAL_FLAGS, type Positional } from './flags.js'
+
+const shapes = new WeakMap<Command, CommandShape>()
+const statuses = new WeakMap<Command, number>()
+
+/**
+ * Adds a command to its parent. A number that `run` resolves to is the exit status; anything else is 0.
+ *
+ * The name's last word is registered, so the parent of `token check` is the group `token`.
+ */
+export function addCommand<Options>(
+  parent: Command,
+  shape: CommandShape<Options>,
+  run: (options: Options) => Promise<unknown>,
+): Command {
+  const command = parent.command(shape.name.slice(shape.name.lastIndexOf(' ') + 1))
+  shapes.set(command, shape)
+  for (const positional of shape.positionals ?? []) command.argument(argumentSyntax(positional), positional.help)
+  addGlobalFlags(command)
+  const own = (shape.flags ?? []).map((flag) => addFlag(command, flag))
+  for (const [long, reason] of Object.entries(shape.refuseFlags ?? {})) refuseFlag(command, long, reason)
+  command.allowExcessArguments()
+  command.action(async () => {
+    refuseExtraArguments(command, shape)
+    const given = new Map([...givenGlobals(command), ...own.flatMap((pair) => readGiven(command, pair))])
+    const status = await run(collectOptions(shape, given, command.args))
+    if (typeof status === 'number') statuses.set(rootOf(command), status)
+  })
+  return command
+}
+
+/** Lets a command take the global flags; `addCommand` reads them from it and from every command above. */
+export function addGlobalFlags(command: Command): void {
+  globals.set(
+    command,
+    GLOBAL_FLAGS.map((flag) => addFlag(command, flag)),
+  )
+}
+
+/** The shape that a command was added with; undefined for groups and the program itself. */
+export function shapeOf(command: Command): CommandShape | undefined {
+  return shapes.get(command)
+}
+
+/** The exit status that the program's command has asked for. */
+export function statusOf(program: Command): number {
+  return statuses.get(program) ?? 0
+}
+
+type FlagOption = readonly [flag: Flag, option: Option]
+type GivenEntry = readonly [key: string, value: string | true | readonly string[]]
+
+const globals = new WeakMap<Command, readonly FlagOption[]>()
+
+function addFlag(command: Command, flag: Flag): FlagOption {
+  const names = flag.short ? `${flag.short}, ${flag.long}` : flag.long
+  const option = command.createOption(flag.value ? `${names} <${flag.value}>` : names, flag.help)
+  if (flag.isList) option.argParser((text, before: readonly string[] | undefined) => [...(before ?? []), text])
+  command.addOption(option)
+  return [flag, option]
+}
+
+function readGiven(command: Command, [flag, option]: FlagOption): readonly GivenEntry[] {
+  const attribute = option.attributeName()
+  if (command.getOptionValueSource(attribute) !== 'cli') return []
+  return [[flag.key, flag.value ? (command.getOptionValue(attribute) as string | readonly string[]) : true]]
+}
+
+/** Those given nearer to the end of the command line come last and win. */
+function givenGlobals(command: Command): readonly GivenEntry[] {
+  const above = command.parent ? givenGlobals(command.parent) : []
+  return [...above, ...(globals.get(command) ?? []).flatMap((pair) => readGiven(command, pair))]
+}
+
+function argumentSyntax({ key, arity }: Positional): string {
+  if (arity === 'one') return `<${key}>`
+  return arity === 'many' ? `[${key}...]` : `[${key}]`
+}
+
+function refuseFlag(command: Command, long: string, reason: string): void {
+  const option = command.createOption(`${long} [refused]`).hideHelp()
+  option.argParser(() => {
+    throw new VaultError('USAGE', reason)
+  })
+  command.addOption(option)
+  command.on(`option:${option.name()}`, () => {
+    throw new VaultError('USAGE', reason)
+  })
+}
+
+function refuseExtraArguments(command: Command, shape: CommandShape): void {
+  const positionals = shape.positionals ?? []
+  if (positionals.some(({ arity }) => arity === 'many') || command.args.length <= positionals.length) return
+  throw new VaultError('USAGE', shape.refuseExtra ?? `cannot run ${shape.name}: there are too many arguments`, {
+    hints: [`mcpvault help ${shape.name}`],
+  })
+}
+
+function rootOf(command: Command): Command {
+  return command.parent ? rootOf(command.parent) : command
+}

@@ -1,0 +1,31 @@
+import type { Command } from 'commander'
+import { addCommand } from '../command.js'
+import type { Context } from '../context.js'
+import type { CommandShape, GlobalOptions } from '../flags.js'
+import { formatHelp, HELP_TOPICS } from '../help.js'
+
+/** Options of `help`. */
+export interface HelpOptions extends GlobalOptions {
+  /** The words of a command's name, or a topic; empty for the overview. */
+  readonly topics: readonly string[]
+}
+
+const HELP: CommandShape<HelpOptions> = {
+  name: 'help',
+  positionals: [{ key: 'topics', arity: 'many' }],
+  examples: [['what the exit codes mean', 'mcpvault help exit-codes']],
+}
+
+/** Registers `help`. */
+export function addHelpCommand(parent: Command, context: Context, run = runHelp): void {
+  addCommand(parent, HELP, (options) => run(options, context))
+}
+
+/** Prints the overview, a topic, or a command's help. */
+export async function runHelp({ topics }: HelpOptions, context: Context): Promise<void> {
+  const [first] = topics
+  const topic = first !== undefined && Object.hasOwn(HELP_TOPICS, first) ? HELP_TOPICS[first] : undefined
+  if (first === undefined) context.stdout.write(formatHelp())
+  else if (topic) context.stdout.write(topic())
+  else await (await import('../program.js')).runProgram([...topics, '--help'], context)
+}

@@ -1,0 +1,3 @@
+/** What the launcher loads. */
+export { main } from './main.js'
+export { systemContext } from './system.js'

@@ -1,0 +1,90 @@
+/**
+ * The whole command line through commander. Only the file of the command that was asked for is imported.
+ *
+ * @module
+ */
+
+import { Command, CommanderError } from 'commander'
+import { addGlobalFlags, statusOf } from './command.js'
+import type { Context } from './context.js'
+import { GLOBAL_FLAGS } from './flags.js'
+import { formatCommandHelp, formatHelp } from './help.js'
+import { allRows, type CommandRow, findRow } from './tree.js'
+import { toUsageError } from './usage-error.js'
+
+/**
+ * Runs the command that a command line asks for and gives its exit status.
+ *
+ * @throws {VaultError} USAGE if the command line is not understood, and whatever the command throws.
+ */
+export async function runProgram(argv: readonly string[], context: Context): Promise<number> {
+  const program = createProgram(context)
+  try {
+    await addAsked(program, { rows: allRows(), argv, context })
+    await program.parseAsync(argv, { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    if (error.code === 'commander.help') context.stdout.write(helpOfAsked(program, argv))
+    else if (error.exitCode !== 0) throw toUsageError(error)
+  }
+  return statusOf(program)
+}
+
+/** Makes the program without commands; those added to it inherit that it neither prints errors nor exits. */
+export function createProgram(context: Context): Command {
+  const program = new Command('mcpvault')
+  program
+    .exitOverride()
+    .enablePositionalOptions()
+    .helpCommand(false)
+    .helpOption('-h, --help', 'print this help')
+    .configureOutput({
+      writeOut: (text) => context.stdout.write(text),
+      writeErr: () => {},
+      outputError: () => {},
+    })
+    .configureHelp({ formatHelp: (command) => (command.parent ? formatCommandHelp(command) : formatHelp()) })
+  addGlobalFlags(program)
+  return program
+}
+
+interface Asked {
+  readonly rows: readonly CommandRow[]
+  readonly argv: readonly string[]
+  readonly context: Context
+}
+
+/** Adds the command that is asked for; all of them by name alone when there is none, for commander's suggestion. */
+async function addAsked(parent: Command, { rows, argv, context }: Asked): Promise<void> {
+  const at = findWord(argv)
+  const row = findRow(rows, argv[at])
+  if (!row) {
+    for (const { name, summary } of rows) parent.command(name).description(summary)
+  } else if (row.rows) {
+    const group = parent.command(row.name).description(row.summary)
+    addGlobalFlags(group)
+    await addAsked(group, { rows: row.rows, argv: argv.slice(at + 1), context })
+  } else if (row.load) {
+    const add = await row.load()
+    add(parent, context)
+    findCommand(parent, row.name)?.description(row.summary)
+  }
+}
+
+/** Finds the first word that is neither a flag nor a flag's value. */
+function findWord(argv: readonly string[]): number {
+  for (let index = 0; index < argv.length; index += 1) {
+    const word = argv[index] as string
+    if (!word.startsWith('-')) return index
+    if (GLOBAL_FLAGS.some((flag) => flag.value && flag.long === word)) index += 1
+  }
+  return argv.length
+}
+
+function findCommand(parent: Command, name: string | undefined): Command | undefined {
+  return parent.commands.find((command) => command.name() === name)
+}
+
+function helpOfAsked(program: Command, argv: readonly string[]): string {
+  return (findCommand(program, argv[findWord(argv)]) ?? program).helpInformation()
+}

@@ -1,0 +1,245 @@
+/**
+ * The real world behind `Context`, and the only file in src/ that touches `process`.
+ *
+ * Everything is looked up on first use: what a hot command does not ask for costs it nothing. Streams are written with
+ * `writeSync` on the descriptor, since touching `process.stdout` alone costs start-up time.
+ *
+ * @module
+ */
+
+import { fstatSync, readSync, writeSync } from 'node:fs'
+import { isSystemError, VaultError } from '../errors.js'
+import type { Context, Host, Input, Output, ProgramResult, Prompter } from './context.js'
+
+const WAIT_MS = 5
+const SILENCE_MS = 2000
+const BLOCK_BYTES = 65_536
+
+/** Makes the context of this process. */
+export function systemContext(): Context {
+  const stderr = new DescriptorOutput(2, 'stderr')
+  const stdin = new StandardInput(stderr)
+  return {
+    stdin,
+    stdout: new DescriptorOutput(1, 'stdout'),
+    stderr,
+    prompt: lazyPrompter(),
+    env: process.env,
+    get cwd() {
+      return process.cwd()
+    },
+    get home() {
+      return process.env.HOME || process.getBuiltinModule('node:os').homedir()
+    },
+    host: systemHost(),
+    now: () => Date.now(),
+    randomBytes: (length) => process.getBuiltinModule('node:crypto').randomBytes(length),
+    readDescriptor,
+    runProgram,
+  }
+}
+
+function systemHost(): Host {
+  return {
+    pid: process.pid,
+    platform: process.platform,
+    get uid() {
+      return process.geteuid?.() ?? -1
+    },
+    get user() {
+      return `${userName()}@${process.getBuiltinModule('node:os').hostname()}`
+    },
+  }
+}
+
+/** A container may run under a number that no user database knows. */
+function userName(): string {
+  try {
+    return process.getBuiltinModule('node:os').userInfo().username
+  } catch {
+    return process.env.USER ?? `uid-${process.geteuid?.() ?? 'unknown'}`
+  }
+}
+
+/**
+ * A descriptor that is written synchronously. After EPIPE the rest is dropped and the exit status stays what the command
+ * makes it, so that `mcpvault list | head -1` succeeds under `set -o pipefail` too.
+ */
+class DescriptorOutput implements Output {
+  readonly #fd: number
+  readonly #name: string
+  #isClosed = false
+  #isTerminal: boolean | undefined
+
+  constructor(fd: number, name: string) {
+    this.#fd = fd
+    this.#name = name
+  }
+
+  write(text: string | Buffer): void {
+    const bytes = typeof text === 'string' ? Buffer.from(text, 'utf8') : text
+    for (let done = 0; done < bytes.length && !this.#isClosed; ) done += this.#writeSome(bytes, done)
+  }
+
+  get isTerminal(): boolean {
+    this.#isTerminal ??= isTerminal(this.#fd)
+    return this.#isTerminal
+  }
+
+  get columns(): number {
+    if (!this.isTerminal) return 80
+    return (this.#fd === 1 ? process.stdout : process.stderr).columns || 80
+  }
+
+  #writeSome(bytes: Buffer, from: number): number {
+    try {
+      return writeSync(this.#fd, bytes, from)
+    } catch (error) {
+      if (isSystemError(error, 'EAGAIN')) return sleepSync(WAIT_MS)
+      if (!isSystemError(error, 'EPIPE')) {
+        const reason = isSystemError(error, 'ENOSPC') ? 'the disk is full' : 'the system refused'
+        throw new VaultError('IO', `cannot write to ${this.#name}: ${reason}`, { cause: error })
+      }
+      this.#isClosed = true
+      return 0
+    }
+  }
+}
+
+/** Only a character device can be a terminal, and `fstat` is cheaper than loading node:tty. */
+function isTerminal(fd: number): boolean {
+  try {
+    return fstatSync(fd).isCharacterDevice() && process.getBuiltinModule('node:tty').isatty(fd)
+  } catch {
+    return false
+  }
+}
+
+function sleepSync(ms: number): 0 {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+  return 0
+}
+
+class StandardInput implements Input {
+  readonly #stderr: Output
+
+  constructor(stderr: Output) {
+    this.#stderr = stderr
+  }
+
+  get isTerminal(): boolean {
+    return isTerminal(0)
+  }
+
+  async readAll(maxBytes: number): Promise<Buffer> {
+    requireOpen(0, 'stdin')
+    const timer = setTimeout(() => this.#stderr.write('mcpvault: waiting for the value on stdin\n'), SILENCE_MS)
+    try {
+      return await readStream(maxBytes, () => clearTimeout(timer))
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
+/** Node puts /dev/null in the place of a descriptor that was closed when it started; nobody means that as a value. */
+function requireOpen(fd: number, name: string): void {
+  try {
+    const stat = fstatSync(fd)
+    const isNull = stat.isCharacterDevice() && stat.rdev === fstatRdev('/dev/null')
+    if (!isNull) return
+  } catch (error) {
+    throw new VaultError('INPUT', `cannot read ${name}: it is closed`, { cause: error })
+  }
+  throw new VaultError('INPUT', `cannot read ${name}: it is closed`)
+}
+
+function fstatRdev(path: string): number | undefined {
+  return process.getBuiltinModule('node:fs').statSync(path, { throwIfNoEntry: false })?.rdev
+}
+
+async function readStream(maxBytes: number, onFirst: () => void): Promise<Buffer> {
+  const blocks: Buffer[] = []
+  let length = 0
+  try {
+    for await (const block of process.stdin as AsyncIterable<Buffer>) {
+      onFirst()
+      length += block.length
+      if (length > maxBytes) throw tooLong('stdin', maxBytes)
+      blocks.push(block)
+    }
+  } catch (error) {
+    if (error instanceof VaultError) throw error
+    throw new VaultError('INPUT', 'cannot read stdin: the system refused', { cause: error })
+  }
+  return joinAndWipe(blocks)
+}
+
+function readDescriptor(fd: number, maxBytes: number): Buffer {
+  const blocks: Buffer[] = []
+  for (let length = 0; ; ) {
+    const block = Buffer.alloc(Math.min(BLOCK_BYTES, maxBytes + 1))
+    const count = readSome(fd, block)
+    if (count === 0) return joinAndWipe(blocks)
+    length += count
+    if (length > maxBytes) throw tooLong(`descriptor ${fd}`, maxBytes)
+    blocks.push(block.subarray(0, count))
+  }
+}
+
+function readSome(fd: number, block: Buffer): number {
+  for (;;) {
+    try {
+      return readSync(fd, block)
+    } catch (error) {
+      if (isSystemError(error, 'EAGAIN')) sleepSync(WAIT_MS)
+      else if (isSystemError(error, 'EOF')) return 0
+      else throw new VaultError('INPUT', `cannot read descriptor ${fd}: it is not open for reading`, { cause: error })
+    }
+  }
+}
+
+function joinAndWipe(blocks: readonly Buffer[]): Buffer {
+  const whole = Buffer.concat(blocks)
+  for (const block of blocks) block.fill(0)
+  return whole
+}
+
+function tooLong(name: string, maxBytes: number): VaultError {
+  return new VaultError('INPUT', `cannot read ${name}: it is longer than ${maxBytes} bytes`)
+}
+
+function runProgram(
+  argv: readonly string[],
+  options: { readonly timeoutMs: number; readonly maxBytes: number },
+): ProgramResult {
+  const [file = '', ...args] = argv
+  const { spawnSync } = process.getBuiltinModule('node:child_process')
+  const result = spawnSync(file, args, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    timeout: options.timeoutMs,
+    maxBuffer: options.maxBytes,
+    shell: false,
+  })
+  if (result.error) {
+    throw new VaultError('INPUT', `cannot run a program: ${spawnReason(result.error)}`)
+  }
+  return { exitCode: result.status, signal: result.signal, stdout: result.stdout }
+}
+
+/** spawn's own messages quote the command line, so its error is not even kept as the cause. */
+function spawnReason(error: Error): string {
+  if (isSystemError(error, 'ENOENT')) return 'there is no such file'
+  if (isSystemError(error, 'EACCES')) return 'it may not be executed'
+  if (isSystemError(error, 'ETIMEDOUT')) return 'it took too long'
+  if (isSystemError(error, 'ENOBUFS')) return 'it printed too much'
+  return 'the system refused'
+}
+
+function lazyPrompter(): Prompter {
+  const load = async () => (await import('./prompt.js')).createPrompter(process)
+  return {
+    hidden: async (question) => (await load()).hidden(question),
+    confirm: async (question) => (await load()).confirm(question),
+  }
+}

@@ -1,0 +1,19 @@
+// C0, DEL, C1, bidirectional and invisible format characters, line separators, lone surrogates.
+const UNSAFE =
+  /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|\p{Surrogate}/gu
+
+const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }
+
+/**
+ * Makes untrusted text safe for a terminal: control and bidirectional characters become escapes such as `\x1b` or
+ * `\u202e`, so that a name cannot move the cursor, end a line or turn it around.
+ */
+export function visible(text: string): string {
+  return text.replace(UNSAFE, escapeCharacter)
+}
+
+function escapeCharacter(character: string): string {
+  const code = character.charCodeAt(0)
+  const hex = code.toString(16)
+  return SHORT[character] ?? (code < 0x100 ? `\\x${hex.padStart(2, '0')}` : `\\u${hex.padStart(4, '0')}`)
+}
