@@ -1,0 +1,128 @@
+/**
+ * High-water marks: the furthest state of each vault that this machine has seen, one small file a vault in the state
+ * directory, so that an old copy of a vault put back in its place is noticed.
+ *
+ * A mark is `{"mark":{…},"sha256":"<of the mark's JSON>"}` and a line feed; any other byte makes it DAMAGED.
+ */
+
+import { createHash } from 'node:crypto'
+import { join } from 'node:path'
+import { VaultError } from '../errors.js'
+import { ensurePrivateDirectory } from './create-file.js'
+import { tryLock } from './lock.js'
+import { readFileChecked, type StorageHost } from './read-file.js'
+import { replaceFile } from './replace-file.js'
+import { ConflictError, type HighWaterMarks, type Mark, type Snapshot } from './store.js'
+
+/** What marks need of the world. */
+export interface HighWaterOptions {
+  /** Where the marks lie; created when the first is written. */
+  readonly directory: string
+  readonly host: StorageHost
+  readonly randomBytes: (length: number) => Buffer
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+}
+
+const LARGEST_MARK = 4096
+const WHAT = 'high-water mark'
+
+/** Opens the marks in a directory, which need not exist. */
+export function openHighWaterMarks(options: HighWaterOptions): HighWaterMarks {
+  return {
+    read: (id) => {
+      const path = markPath(options.directory, id)
+      const snapshot = readMarkFile(path, options)
+      return snapshot && parseMark(path, snapshot.bytes)
+    },
+    raise: (id, merge) => {
+      try {
+        return raiseMark(markPath(options.directory, id), merge, options)
+      } catch (error) {
+        const isOutOfReach =
+          error instanceof VaultError && ['IO', 'DURABILITY', 'LOCKED', 'UNSAFE'].includes(error.code)
+        if (isOutOfReach || error instanceof ConflictError) return false
+        throw error
+      }
+    },
+  }
+}
+
+function markPath(directory: string, id: string): string {
+  // The id comes out of a vault that anybody may have written, and becomes a file name here.
+  if (!/^[A-Za-z0-9_-]{1,86}$/.test(id)) throw new VaultError('DAMAGED', 'cannot look up a vault: its id is malformed')
+  return join(directory, `${id}.json`)
+}
+
+function readMarkFile(path: string, { host }: HighWaterOptions): Snapshot | undefined {
+  try {
+    return readFileChecked(path, { what: WHAT, maxBytes: LARGEST_MARK, host })
+  } catch (error) {
+    // A state directory that cannot be read is like one on a fresh machine.
+    if (error instanceof VaultError && error.code === 'IO') return undefined
+    throw error
+  }
+}
+
+function raiseMark(
+  path: string,
+  merge: (stored: Mark | undefined) => Mark | undefined,
+  options: HighWaterOptions,
+): boolean {
+  ensurePrivateDirectory(options.directory)
+  const lock = tryLock(`${path}.lock`, { ...options, command: 'mark' })
+  if (!lock) return false
+  try {
+    const snapshot = readFileChecked(path, { what: WHAT, maxBytes: LARGEST_MARK, host: options.host })
+    const merged = merge(snapshot && parseMark(path, snapshot.bytes))
+    const bytes = merged && formatMark(merged)
+    if (!bytes || snapshot?.bytes.equals(bytes)) return true
+    replaceFile(path, bytes, {
+      what: WHAT,
+      expected: snapshot?.revision,
+      verify: (written) => void parseMark(path, written),
+      fence: () => lock.assertHeld(),
+      randomBytes: options.randomBytes,
+    })
+    return true
+  } finally {
+    lock.release()
+  }
+}
+
+function formatMark(mark: Mark): Buffer {
+  const { vault, tokens } = mark
+  const ordered = {
+    ...(vault && { vault: { gen: vault.gen, mac: vault.mac, commit: vault.commit } }),
+    ...(tokens && { tokens: { seq: tokens.seq, mac: tokens.mac } }),
+  }
+  const sha256 = createHash('sha256').update(JSON.stringify(ordered)).digest('hex')
+  return Buffer.from(`${JSON.stringify({ mark: ordered, sha256 })}\n`, 'utf8')
+}
+
+function parseMark(path: string, bytes: Buffer): Mark {
+  try {
+    const { mark } = JSON.parse(bytes.toString('utf8')) as { readonly mark: Mark }
+    // Written anew and compared, so that any other byte, even one that JSON does not mind, is noticed.
+    if (isMark(mark) && formatMark(mark).equals(bytes)) return mark
+  } catch (error) {
+    if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error
+  }
+  throw new VaultError('DAMAGED', `cannot read the ${WHAT} "${path}": it is damaged`, {
+    hints: [`if you trust the vault as it is, start afresh: rm -i "${path}"`],
+  })
+}
+
+function isMark(value: Mark): boolean {
+  const { vault, tokens } = value
+  const isVault = vault === undefined || (isCount(vault.gen) && isText(vault.mac) && isText(vault.commit))
+  return isVault && (tokens === undefined || (isCount(tokens.seq) && isText(tokens.mac)))
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && Number(value) >= 0
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string' && value.length > 0
+}

@@ -1,0 +1,49 @@
+/** Says in plain words why the operating system refused, and wraps it as a {@link VaultError}. */
+
+import { isSystemError, VaultError } from '../errors.js'
+
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EBUSY: 'it is a mount point',
+  EDQUOT: 'the disk quota is used up',
+  EFBIG: 'the limit on file size is reached',
+  EIO: 'the disk reported an I/O error',
+  EISDIR: 'it is a directory',
+  ELOOP: 'too many symbolic links',
+  EMFILE: 'too many open files',
+  ENAMETOOLONG: 'the name is too long',
+  ENFILE: 'too many open files',
+  ENOENT: 'no such file or directory',
+  ENOSPC: 'the disk is full',
+  ENOTDIR: 'a part of the path is not a directory',
+  EPERM: 'operation not permitted',
+  EROFS: 'the file system is read-only',
+}
+
+/** The codes with which file systems say that they have no hard links. */
+const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']
+
+/** Gives the reason of a system error in a few words without quoting anything. */
+export function describeSystemError(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown failure'
+  return REASONS[code] ?? code
+}
+
+/** Turns what a system call threw into an IO failure; anything else (a bug, a {@link VaultError}) is given back as it is. */
+export function wrapSystemError(action: string, error: unknown): unknown {
+  return error instanceof Error && 'errno' in error ? ioError(action, error) : error
+}
+
+/** Makes an IO failure of a system error; `action` is like `cannot read the vault "FILE"`. */
+export function ioError(action: string, error: unknown, hints: readonly string[] = []): VaultError {
+  return new VaultError('IO', `${action}: ${describeSystemError(error)}`, { cause: error, hints })
+}
+
+/** Makes an IO failure of a failed `link()`, naming a file system without hard links as such. */
+export function linkError(action: string, error: unknown): VaultError {
+  if (!isSystemError(error, ...NO_LINKS)) return ioError(action, error)
+  return new VaultError('IO', `${action}: the file system allows no hard link here`, {
+    cause: error,
+    hints: ['keep the vault on a local file system that has hard links, such as ext4, XFS, Btrfs or APFS'],
+  })
+}

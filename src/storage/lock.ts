@@ -1,0 +1,228 @@
+/**
+ * The lock: a file that holds a complete record of its owner, published with `link()`.
+ *
+ * A lock is broken only when its owner is provably dead; a breaker renames it aside, reads it once more, and puts it
+ * back if it is not the one that was judged. A holder that finds its lock lost or older than 30 s commits nothing.
+ */
+
+import { closeSync, constants, fstatSync, linkSync, openSync, renameSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { isSystemError, VaultError } from '../errors.js'
+import { ioError, linkError, wrapSystemError } from './io-error.js'
+import { isShared } from './network-file-system.js'
+import { describeSelf, formatOwner, isProvablyDead, type Owner, parseOwner } from './owner.js'
+import { readFully, type StorageHost } from './read-file.js'
+import { removeQuietly, tempPath, writeTempFile } from './temp-file.js'
+
+/** What a lock needs of the world. */
+export interface LockOptions {
+  /** The bare subcommand, for the message that others see while they wait. */
+  readonly command: string
+  readonly host: StorageHost
+  readonly randomBytes: (length: number) => Buffer
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+}
+
+/** A lock that this process has. */
+export interface HeldLock {
+  /** @throws {VaultError} LOCKED if the lock is no longer this one, or is so old that others may break it. */
+  assertHeld(): void
+  /** Gives the lock back, if it still is this one; never throws. */
+  release(): void
+}
+
+/** A lock file as found. */
+interface Found {
+  readonly text: string
+  readonly inode: bigint
+  readonly uid: number
+  /** When it was published: `link()` is the last thing that changed its inode. */
+  readonly sinceMs: number
+}
+
+/** No commit is begun this long after taking the lock; others break it after twice that time at the earliest. */
+const LONGEST_HOLD_MS = 30_000
+/** How often the owner of one and the same lock is judged again while waiting for it. */
+const JUDGE_EVERY_MS = 100
+const LARGEST_RECORD = 4096
+
+/** An attempt at a lock: its record lies in a temporary file, ready to be published. */
+export class LockClaim {
+  readonly #path: string
+  readonly #temp: string
+  readonly #options: LockOptions
+  readonly #self: Owner
+  #judged: { readonly found: Found; readonly at: number } | undefined
+
+  /** @throws {VaultError} UNSAFE if lock owners cannot be told apart on this machine, IO if nothing can be written. */
+  constructor(path: string, options: LockOptions) {
+    this.#path = path
+    this.#options = options
+    this.#self = describeSelf(options.host, options.randomBytes(16).toString('hex'), options.command)
+    this.#temp = tempPath(path, options.randomBytes)
+    this.#writeTemp()
+  }
+
+  /**
+   * Takes the lock if it is free or its owner is provably dead; undefined otherwise.
+   *
+   * @throws {VaultError} IO if the lock can be neither read nor published.
+   */
+  tryTake(): HeldLock | undefined {
+    const takenAt = { wall: this.#options.now(), monotonic: performance.now() }
+    if (this.#publish()) return this.#hold(takenAt)
+    const found = findLock(this.#path)
+    if (typeof found !== 'object') return undefined
+    // A network file system may have published it and lost the answer.
+    if (found.text === formatOwner(this.#self)) return this.#hold(takenAt)
+    if (!this.#isDead(found)) return undefined
+    this.#break(found)
+    return this.#publish() ? this.#hold(takenAt) : undefined
+  }
+
+  /** Says who keeps the lock, after waiting for it in vain. */
+  refusal(): VaultError {
+    const found = findLock(this.#path)
+    const owner = typeof found === 'object' ? parseOwner(found.text) : undefined
+    if (typeof found !== 'object' || !owner) return this.#unreadableRefusal(found)
+    const since = new Date(found.sinceMs).toISOString()
+    const holder = `"${owner.command}" (process ${owner.pid}) has held it since ${since}`
+    return new VaultError('LOCKED', `cannot lock "${this.#path}": ${holder}`, {
+      hints: ['wait longer with --lock-timeout 60s', ...this.#stuckHints(owner)],
+    })
+  }
+
+  /** Removes the temporary file; the claim cannot be used any more. */
+  discard(): void {
+    removeQuietly(this.#temp)
+  }
+
+  #unreadableRefusal(found: Found | 'absent' | 'unreadable'): VaultError {
+    if (found === 'absent')
+      return new VaultError('LOCKED', `cannot lock "${this.#path}": other processes keep taking it`)
+    const reason = found === 'unreadable' ? 'it cannot be read' : 'it is not a lock that mcpvault wrote'
+    return new VaultError('LOCKED', `cannot lock "${this.#path}": ${reason}`, {
+      hints: [`if no mcpvault is writing, remove it: rm -i "${this.#path}"`],
+    })
+  }
+
+  #stuckHints(owner: Owner): readonly string[] {
+    const isHere = owner.namespace === this.#self.namespace && owner.machine === this.#self.machine
+    if (isHere && !isShared(dirname(this.#path), this.#options.host.platform)) return []
+    return [`if that process runs nowhere any more, on any machine or container: rm -i "${this.#path}"`]
+  }
+
+  #writeTemp(): void {
+    const action = `cannot lock "${this.#path}"`
+    try {
+      // Synced, so that a power cut cannot leave an empty lock file behind that nobody may break.
+      writeTempFile(this.#temp, Buffer.from(formatOwner(this.#self), 'utf8'), { action })
+    } catch (error) {
+      removeQuietly(this.#temp)
+      throw wrapSystemError(action, error)
+    }
+  }
+
+  #publish(): boolean {
+    for (let attempt = 0; attempt < 8; attempt++) {
+      try {
+        linkSync(this.#temp, this.#path)
+        removeQuietly(this.#temp)
+        return true
+      } catch (error) {
+        if (isSystemError(error, 'EEXIST')) return false
+        if (!isSystemError(error, 'ENOENT')) throw linkError(`cannot lock "${this.#path}"`, error)
+        // Whoever held the lock swept the temporary files beside it.
+        this.#writeTemp()
+      }
+    }
+    return false
+  }
+
+  #isDead(found: Found): boolean {
+    const at = performance.now()
+    const isKnown = this.#judged !== undefined && isSame(this.#judged.found, found)
+    if (isKnown && at - (this.#judged?.at ?? 0) < JUDGE_EVERY_MS) return false
+    this.#judged = { found, at }
+    const owner = parseOwner(found.text)
+    const { host, now } = this.#options
+    const evidence = { ageMs: now() - found.sinceMs, isOwn: found.uid === host.uid }
+    // What the process table of one machine says proves nothing where other machines write, too.
+    return (
+      owner !== undefined &&
+      isProvablyDead(owner, this.#self, host, evidence) &&
+      !isShared(dirname(this.#path), host.platform)
+    )
+  }
+
+  #break(judged: Found): void {
+    const aside = tempPath(this.#path, this.#options.randomBytes)
+    try {
+      renameSync(this.#path, aside)
+    } catch (error) {
+      if (isSystemError(error, 'ENOENT')) return
+      throw ioError(`cannot break the dead lock "${this.#path}"`, error)
+    }
+    const moved = findLock(aside)
+    // Another breaker was faster and a live process has the lock: this is its record, and it gets it back.
+    if (typeof moved !== 'object' || !isSame(moved, judged)) putBack(aside, this.#path)
+    removeQuietly(aside)
+  }
+
+  #hold(takenAt: { readonly wall: number; readonly monotonic: number }): HeldLock {
+    const [path, mine, { now }] = [this.#path, formatOwner(this.#self), this.#options]
+    const isMine = (): boolean => {
+      const found = findLock(path)
+      return typeof found === 'object' && found.text === mine
+    }
+    return {
+      assertHeld() {
+        // Both clocks: one stops while the machine sleeps, the other can be set.
+        const heldMs = Math.max(now() - takenAt.wall, performance.now() - takenAt.monotonic)
+        if (heldMs > LONGEST_HOLD_MS) throw new VaultError('LOCKED', `cannot commit: "${path}" was held for over 30 s`)
+        if (!isMine()) throw new VaultError('LOCKED', `cannot commit: "${path}" was taken away meanwhile`)
+      },
+      release() {
+        if (isMine()) removeQuietly(path)
+      },
+    }
+  }
+}
+
+/** Tries once to take a lock; undefined when somebody else has it. */
+export function tryLock(path: string, options: LockOptions): HeldLock | undefined {
+  const claim = new LockClaim(path, options)
+  try {
+    return claim.tryTake()
+  } finally {
+    claim.discard()
+  }
+}
+
+function isSame(a: Found, b: Found): boolean {
+  return a.text === b.text && a.inode === b.inode
+}
+
+function putBack(aside: string, path: string): void {
+  try {
+    linkSync(aside, path)
+  } catch {
+    // A third process has taken the lock: the one moved aside is lost, and its holder refuses at the fence.
+  }
+}
+
+function findLock(path: string): Found | 'absent' | 'unreadable' {
+  let fd: number | undefined
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY)
+    const stats = fstatSync(fd, { bigint: true })
+    if (!stats.isFile()) return 'unreadable'
+    const text = readFully(fd, 0, LARGEST_RECORD).toString('utf8')
+    return { text, inode: stats.ino, uid: Number(stats.uid), sinceMs: Number(stats.ctimeMs) }
+  } catch (error) {
+    return isSystemError(error, 'ENOENT') ? 'absent' : 'unreadable'
+  } finally {
+    if (fd !== undefined) closeSync(fd)
+  }
+}
