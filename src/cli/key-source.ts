@@ -1,0 +1,169 @@
+/**
+ * Where the key comes from: the first source that is there. A key that is there and malformed is an error, never skipped.
+ *
+ * @module
+ */
+
+import { join, resolve } from 'node:path'
+import { VaultError } from '../errors.js'
+import { Secret } from '../secret.js'
+import { type ReadOptions, readFileChecked } from '../storage/read-file.js'
+import { parseRawKey, type RawKey, type VaultKey } from '../vault/key.js'
+import type { Context } from './context.js'
+import { mcpvaultDirectory } from './directories.js'
+import type { GlobalOptions } from './flags.js'
+import { canAsk } from './read-value.js'
+
+/** A key, and where it was found in words for a message. */
+export interface FoundKey<Key = VaultKey> {
+  readonly key: Key
+  readonly source: string
+}
+
+/** What the caller allows. */
+export interface KeyRequest {
+  /** For commands that need no key: nothing is asked and no program is run. */
+  readonly isPassive: boolean
+  readonly warn: (sentence: string) => void
+}
+
+type KeyOptions = Pick<GlobalOptions, 'keyFile' | 'keyFd' | 'envFile' | 'input'>
+
+const MAX_KEY_FILE_BYTES = 4096
+const MAX_ENV_FILE_BYTES = 1024 * 1024
+const COMMAND_TIMEOUT_MS = 30_000
+
+/**
+ * Asks for the passphrase of a vault; undefined when there is no terminal to ask on.
+ *
+ * @throws {VaultError} CANCELLED
+ */
+export async function askPassphrase(options: KeyOptions, context: Context): Promise<FoundKey | undefined> {
+  if (!canAsk(options, context)) return undefined
+  const text = Secret.fromText(await context.prompt.hidden('passphrase of the vault:'))
+  return { key: { type: 'passphrase', text }, source: 'the passphrase' }
+}
+
+/** As {@link findRawKey}, and asks for the passphrase where the vault has one. */
+export async function findKey(
+  options: KeyOptions,
+  context: Context,
+  request: KeyRequest & { readonly hasPassphrase: boolean },
+): Promise<FoundKey | undefined> {
+  const raw = findRawKey(options, context, request)
+  return raw ?? (request.hasPassphrase && !request.isPassive ? askPassphrase(options, context) : undefined)
+}
+
+/**
+ * Finds a raw key, in the order of `help environment`; undefined when no source has one.
+ *
+ * @throws {VaultError} NO_KEY if a source is there and gives no well-formed key, UNSAFE if a key file is writable by
+ * others.
+ */
+export function findRawKey(
+  { keyFile, keyFd, envFile }: KeyOptions,
+  context: Context,
+  request: KeyRequest,
+): FoundKey<RawKey> | undefined {
+  const { env, cwd, host } = context
+  const inFile = (path: string, name: string) => fromFile(resolve(cwd, path), name, { host, warn: request.warn })
+  const required = (path: string, name: string): FoundKey<RawKey> => {
+    const key = inFile(path, name)
+    if (!key) throw noKey(name, 'there is no such file')
+    return key
+  }
+  if (keyFile !== undefined) return required(keyFile, `the key file "${keyFile}"`)
+  if (keyFd !== undefined) {
+    return parse(context.readDescriptor(keyFd, MAX_KEY_FILE_BYTES), `descriptor ${keyFd}`)
+  }
+  if (envFile !== undefined) return fromEnvFile(envFile, resolve(cwd, envFile), { host, warn: request.warn })
+  if (env.MCP_ENCRYPTION_KEY) return parse(env.MCP_ENCRYPTION_KEY, 'MCP_ENCRYPTION_KEY')
+  const named = env.MCP_ENCRYPTION_KEY_FILE
+  if (named) return required(named, 'the file of MCP_ENCRYPTION_KEY_FILE')
+  const command = env.MCP_ENCRYPTION_KEY_COMMAND
+  // A later source would be another key than the one that commands with a key use.
+  if (command) return request.isPassive ? undefined : fromCommand(command, context)
+  const systemd = env.CREDENTIALS_DIRECTORY
+  const name = 'the systemd credential "mcp_encryption_key"'
+  const credential = systemd ? inFile(join(systemd, 'mcp_encryption_key'), name) : undefined
+  const path = defaultKeyFile(context)
+  return credential ?? inFile(path, `the key file "${path}"`)
+}
+
+/** The key file that is used when nothing else is named. */
+export function defaultKeyFile(context: Pick<Context, 'env' | 'home'>): string {
+  return join(mcpvaultDirectory('XDG_CONFIG_HOME', context), 'key')
+}
+
+type Checks = Pick<ReadOptions, 'host' | 'warn'>
+
+function fromFile(path: string, name: string, checks: Checks): FoundKey<RawKey> | undefined {
+  const file = readFileChecked(path, { what: 'key file', maxBytes: MAX_KEY_FILE_BYTES, ...checks })
+  return file && parse(file.bytes, name)
+}
+
+function fromEnvFile(path: string, absolute: string, checks: Checks): FoundKey<RawKey> {
+  const name = `the env file "${path}"`
+  const file = readFileChecked(absolute, { what: 'env file', maxBytes: MAX_ENV_FILE_BYTES, ...checks })
+  if (!file) throw noKey(name, 'there is no such file')
+  const text = readEnvLine(file.bytes.toString('utf8'), 'MCP_ENCRYPTION_KEY')
+  file.bytes.fill(0)
+  if (!text) throw noKey(name, 'it has no MCP_ENCRYPTION_KEY')
+  return parse(text, `MCP_ENCRYPTION_KEY in ${name}`)
+}
+
+/** Finds the last `NAME=value` of a .env file; `export`, quotes and a comment after white space are understood. */
+export function readEnvLine(text: string, name: string): string | undefined {
+  const pattern =
+    /^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(?:"([^"]*)"|'([^']*)'|([^\s#]*))[ \t]*(?:#.*)?$/
+  let value: string | undefined
+  for (const line of text.split(/\r?\n/)) {
+    const match = pattern.exec(line)
+    if (match?.[1] === name) value = match[2] ?? match[3] ?? match[4]
+  }
+  return value
+}
+
+function fromCommand(command: string, context: Context): FoundKey<RawKey> {
+  const name = 'MCP_ENCRYPTION_KEY_COMMAND'
+  const limits = { timeoutMs: COMMAND_TIMEOUT_MS, maxBytes: MAX_KEY_FILE_BYTES }
+  const { exitCode, stdout } = translateFailure(() => context.runProgram(parseArgv(command), limits))
+  if (exitCode !== 0) throw noKey(name, exitCode === null ? 'the program was killed' : `the program exited ${exitCode}`)
+  return parse(stdout, name)
+}
+
+function translateFailure<T>(run: () => T): T {
+  try {
+    return run()
+  } catch (error) {
+    const cannotRun = error instanceof VaultError && error.code === 'INPUT'
+    throw cannotRun ? noKey('MCP_ENCRYPTION_KEY_COMMAND', error.message) : error
+  }
+}
+
+/** Reads the command: a JSON array of strings, or the path of one program. No shell ever sees it. */
+function parseArgv(command: string): readonly string[] {
+  if (!command.trimStart().startsWith('[')) return [command]
+  let argv: unknown
+  try {
+    argv = JSON.parse(command)
+  } catch {
+    // The message of JSON.parse quotes its input.
+  }
+  const isArgv = Array.isArray(argv) && argv.length > 0 && argv.every((word) => typeof word === 'string')
+  if (!isArgv) throw noKey('MCP_ENCRYPTION_KEY_COMMAND', 'expected a path or a JSON array of strings')
+  return argv as readonly string[]
+}
+
+function parse(text: string | Buffer, source: string): FoundKey<RawKey> {
+  const key = parseRawKey(text.toString('utf8').trim())
+  if (typeof text !== 'string') text.fill(0)
+  if (!key) throw noKey(source, 'expected 44 characters of base64url or 64 hex digits')
+  return { key, source }
+}
+
+function noKey(source: string, reason: string): VaultError {
+  return new VaultError('NO_KEY', `cannot read the key from ${source}: ${reason}`, {
+    hints: ['mcpvault help environment'],
+  })
+}
