@@ -7,7 +7,7 @@
 import type { Command } from 'commander'
 import { shapeOf } from './command.js'
 import { type Flag, GLOBAL_FLAGS, type Positional } from './flags.js'
-import { allRows, COMMAND_GROUPS, type CommandRow, findRow } from './tree.js'
+import { COMMAND_GROUPS, type CommandRow, findPath } from './tree.js'
 
 const EXIT_CODES_HELP: readonly (readonly [string, string])[] = [
   ['0', 'done; for a question: yes'],
@@ -101,10 +101,4 @@ function formatPairs(pairs: readonly (readonly [string, string])[]): string {
 
 function pathOf(command: Command): readonly string[] {
   return command.parent ? [...pathOf(command.parent), command.name()] : []
-}
-
-function findPath(path: readonly string[]): CommandRow | undefined {
-  const [first, ...rest] = path
-  const row = findRow(allRows(), first)
-  return rest.reduce<CommandRow | undefined>((found, name) => findRow(found?.rows ?? [], name), row)
 }

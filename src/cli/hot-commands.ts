@@ -95,7 +95,17 @@ export const TOKEN_CHECK: CommandShape<TokenCheckOptions> = {
 }
 
 /** The hot commands that are built in. */
-export const HOT_COMMANDS: readonly HotCommand[] = []
+export const HOT_COMMANDS: readonly HotCommand[] = [
+  {
+    shape: LOAD,
+    run: async (options: LoadOptions, context) => (await import('./commands/load.js')).runLoad(options, context),
+  },
+  {
+    shape: ROTATION_DUE,
+    run: async (options: RotationDueOptions, context) =>
+      (await import('./commands/rotation-due.js')).runRotationDue(options, context),
+  },
+]
 
 function parseVersion(text: string): number | 'previous' {
   if (text === 'previous') return text

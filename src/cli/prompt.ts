@@ -7,6 +7,7 @@
 import { confirm, password } from '@inquirer/prompts'
 import { VaultError } from '../errors.js'
 import type { Prompter } from './context.js'
+import { visible } from './visible.js'
 
 /** What the prompter needs of the process. */
 export interface PromptProcess {
@@ -24,8 +25,8 @@ const SIGNALS = { SIGINT: 2, SIGQUIT: 3, SIGTERM: 15, SIGHUP: 1 } as const
  */
 export function createPrompter(world: PromptProcess): Prompter {
   return {
-    hidden: (question) => ask(world, (context) => password({ message: question, mask: false }, context)),
-    confirm: (question) => ask(world, (context) => confirm({ message: question, default: false }, context)),
+    hidden: (question) => ask(world, (context) => password({ message: visible(question), mask: false }, context)),
+    confirm: (question) => ask(world, (context) => confirm({ message: visible(question), default: false }, context)),
   }
 }
 

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { fstatSync, readSync, writeSync } from 'node:fs'
+import { fstatSync, readSync, statSync, writeSync } from 'node:fs'
 import { isSystemError, VaultError } from '../errors.js'
 import type { Context, Host, Input, Output, ProgramResult, Prompter } from './context.js'
 
@@ -132,7 +132,7 @@ class StandardInput implements Input {
   }
 
   async readAll(maxBytes: number): Promise<Buffer> {
-    requireOpen(0, 'stdin')
+    requireOpenInput()
     const timer = setTimeout(() => this.#stderr.write('mcpvault: waiting for the value on stdin\n'), SILENCE_MS)
     try {
       return await readStream(maxBytes, () => clearTimeout(timer))
@@ -143,19 +143,11 @@ class StandardInput implements Input {
 }
 
 /** Node puts /dev/null in the place of a descriptor that was closed when it started; nobody means that as a value. */
-function requireOpen(fd: number, name: string): void {
-  try {
-    const stat = fstatSync(fd)
-    const isNull = stat.isCharacterDevice() && stat.rdev === fstatRdev('/dev/null')
-    if (!isNull) return
-  } catch (error) {
-    throw new VaultError('INPUT', `cannot read ${name}: it is closed`, { cause: error })
+function requireOpenInput(): void {
+  const stat = fstatSync(0)
+  if (stat.isCharacterDevice() && stat.rdev === statSync('/dev/null', { throwIfNoEntry: false })?.rdev) {
+    throw new VaultError('INPUT', 'cannot read stdin: it is closed')
   }
-  throw new VaultError('INPUT', `cannot read ${name}: it is closed`)
-}
-
-function fstatRdev(path: string): number | undefined {
-  return process.getBuiltinModule('node:fs').statSync(path, { throwIfNoEntry: false })?.rdev
 }
 
 async function readStream(maxBytes: number, onFirst: () => void): Promise<Buffer> {

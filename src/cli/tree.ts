@@ -28,12 +28,91 @@ export interface CommandGroup {
 
 /** All commands in the order of the help. */
 export const COMMAND_GROUPS: readonly CommandGroup[] = [
-  { title: 'Credentials', rows: [] },
-  { title: 'Rotation', rows: [] },
+  {
+    title: 'Credentials',
+    rows: [
+      {
+        name: 'init',
+        summary: 'makes a vault, and a key if there is none',
+        load: async () => (await import('./commands/init.js')).addInitCommand,
+      },
+      {
+        name: 'store',
+        summary: 'keeps a new credential',
+        load: async () => (await import('./commands/store.js')).addStoreCommand,
+      },
+      {
+        name: 'load',
+        summary: 'prints the value of a credential',
+        load: async () => (await import('./commands/load.js')).addLoadCommand,
+      },
+      {
+        name: 'list',
+        summary: 'lists the credentials, never their values',
+        load: async () => (await import('./commands/list.js')).addListCommand,
+      },
+      {
+        name: 'history',
+        summary: 'tells what happened to a credential',
+        load: async () => (await import('./commands/history.js')).addHistoryCommand,
+      },
+      {
+        name: 'rollback',
+        summary: 'makes a kept version current again',
+        load: async () => (await import('./commands/rollback.js')).addRollbackCommand,
+      },
+      {
+        name: 'remove',
+        summary: 'removes a credential for good',
+        load: async () => (await import('./commands/remove.js')).addRemoveCommand,
+      },
+      {
+        name: 'export',
+        summary: 'prints all values, in plain text or as a tutorial vault',
+        load: async () => (await import('./commands/export.js')).addExportCommand,
+      },
+    ],
+  },
+  {
+    title: 'Rotation',
+    rows: [
+      {
+        name: 'rotate',
+        summary: 'replaces a value; the old one stays loadable for a while',
+        load: async () => (await import('./commands/rotate.js')).addRotateCommand,
+      },
+      {
+        name: 'rotation-due',
+        summary: 'asks what is due: exit 0 if something is, 1 if nothing is',
+        load: async () => (await import('./commands/rotation-due.js')).addRotationDueCommand,
+      },
+      {
+        name: 'log',
+        summary: 'reads the rotation log',
+        rows: [
+          {
+            name: 'show',
+            summary: 'prints the rotation log as JSON',
+            load: async () => (await import('./commands/log-show.js')).addLogShowCommand,
+          },
+          {
+            name: 'verify',
+            summary: 'checks whether the log was edited or cut',
+            load: async () => (await import('./commands/log-verify.js')).addLogVerifyCommand,
+          },
+        ],
+      },
+    ],
+  },
   { title: 'Access', rows: [] },
   {
     title: 'Care',
     rows: [
+      {
+        name: 'upgrade',
+        summary: 'turns a tutorial vault into a native one',
+        load: async () => (await import('./commands/upgrade.js')).addUpgradeCommand,
+      },
       {
         name: 'help',
         summary: 'explains a command, or one of the topics environment and exit-codes',
@@ -51,4 +130,11 @@ export function findRow(rows: readonly CommandRow[], name: string | undefined): 
 /** The commands of all groups. */
 export function allRows(): readonly CommandRow[] {
   return COMMAND_GROUPS.flatMap((group) => group.rows)
+}
+
+/** Finds a command by all its words, such as `token` and `check`. */
+export function findPath(path: readonly string[]): CommandRow | undefined {
+  const [first, ...rest] = path
+  const row = findRow(allRows(), first)
+  return rest.reduce<CommandRow | undefined>((found, name) => findRow(found?.rows ?? [], name), row)
 }

@@ -1,6 +1,6 @@
 import { VaultError } from '../errors.js'
-import { appendRecords, hasRecord, nextLink } from '../log/append.js'
-import { type LogTail, readBackward, readTail } from '../log/read.js'
+import { appendRecords, nextLink } from '../log/append.js'
+import { hasRecord, type LogTail, readBackward, readTail } from '../log/read.js'
 import { type LogRecord, hashRecord, recordName, sealRecord } from '../log/record.js'
 import { ConflictError, type Snapshot, type Transaction } from '../storage/store.js'
 import { formatUtc } from '../timestamp.js'

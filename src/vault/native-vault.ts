@@ -24,7 +24,7 @@ export class NativeVault implements Vault {
   readonly parts: NativeParts
   /** Undefined when the vault was opened without a key; then nothing was verified. */
   readonly keys: DataKeys | undefined
-  #names: readonly string[] | undefined
+  #lines: ReadonlyMap<string, Buffer> | undefined
 
   private constructor(parts: NativeParts, keys: DataKeys | undefined) {
     this.parts = parts
@@ -73,8 +73,8 @@ export class NativeVault implements Vault {
   }
 
   names(): readonly string[] {
-    this.#names ??= [...splitEntries(this.parts.entries).keys()]
-    return this.#names
+    this.#lines ??= splitEntries(this.parts.entries)
+    return [...this.#lines.keys()]
   }
 
   describe(name: string): Credential | undefined {
@@ -106,7 +106,8 @@ export class NativeVault implements Vault {
 
   /** Gives the parsed entry of a name; undefined when there is none. @throws {VaultError} DAMAGED */
   entry(name: string): NativeEntry | undefined {
-    const line = findEntryLine(this.parts.entries, name)
+    // Cutting all lines pays only for whoever asks for all names.
+    const line = this.#lines === undefined ? findEntryLine(this.parts.entries, name) : this.#lines.get(name)
     if (line === undefined) return undefined
     const [found, entry] = parseEntry(line)
     if (found !== name) throw damaged('an entry stands under two names')

@@ -1,8 +1,10 @@
 import type { Command } from 'commander'
+import { VaultError } from '../../errors.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
 import { formatHelp, HELP_TOPICS } from '../help.js'
+import { findPath } from '../tree.js'
 
 /** Options of `help`. */
 export interface HelpOptions extends GlobalOptions {
@@ -27,5 +29,6 @@ export async function runHelp({ topics }: HelpOptions, context: Context): Promis
   const topic = first !== undefined && Object.hasOwn(HELP_TOPICS, first) ? HELP_TOPICS[first] : undefined
   if (first === undefined) context.stdout.write(formatHelp())
   else if (topic) context.stdout.write(topic())
-  else await (await import('../program.js')).runProgram([...topics, '--help'], context)
+  else if (findPath(topics)) await (await import('../program.js')).runProgram([...topics, '--help'], context)
+  else throw new VaultError('USAGE', 'there is no help on that', { hints: ['mcpvault help'] })
 }

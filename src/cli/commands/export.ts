@@ -1,0 +1,67 @@
+import { dirname, resolve } from 'node:path'
+import type { Command } from 'commander'
+import { VaultError } from '../../errors.js'
+import { createPrivateFile, ensurePrivateDirectory } from '../../storage/create-file.js'
+import { type ExportFormat, exportVault } from '../../vault/export.js'
+import { addCommand } from '../command.js'
+import type { Context } from '../context.js'
+import { type CommandShape, type GlobalOptions, oneOf } from '../flags.js'
+import { openForReading } from '../open-vault.js'
+import { createPrinter } from '../printer.js'
+
+/** Options of `export`. */
+export interface ExportOptions extends GlobalOptions {
+  readonly format?: ExportFormat
+  readonly output?: string
+}
+
+const EXPORT: CommandShape<ExportOptions> = {
+  name: 'export',
+  flags: [
+    {
+      key: 'format',
+      long: '--format',
+      value: 'FORMAT',
+      help: 'json, env, fernet or aes-256-gcm (json)',
+      parse: oneOf('json', 'env', 'fernet', 'aes-256-gcm'),
+    },
+    {
+      key: 'output',
+      long: '--output',
+      short: '-o',
+      value: 'FILE',
+      help: 'write a new file with mode 0600 instead of stdout',
+    },
+  ],
+  examples: [
+    ['load all values into a shell', 'set -a; eval "$(mcpvault export --format env)"; set +a'],
+    ['go back to a file that a tutorial program reads', 'mcpvault export --format fernet -o ./mcp_credentials.enc'],
+  ],
+}
+
+/** Registers `export`. */
+export function addExportCommand(parent: Command, context: Context, run = runExport): void {
+  addCommand(parent, EXPORT, (options) => run(options, context))
+}
+
+/** Prints every credential's current value, in plain text or as a tutorial vault. */
+export async function runExport(options: ExportOptions, context: Context): Promise<void> {
+  const { vault, access } = await openForReading(options, context, 'needed')
+  const format = options.format ?? 'json'
+  const text = exportVault(vault, format, access)
+  const printer = createPrinter(context, options)
+  if (options.output === undefined) {
+    context.stdout.write(text)
+    return
+  }
+  const path = resolve(context.cwd, options.output)
+  if (path === access.store.locate('vault')) throw new VaultError('USAGE', 'cannot export over the vault itself')
+  ensurePrivateDirectory(dirname(path))
+  createPrivateFile(path, Buffer.from(text), { randomBytes: (length) => context.randomBytes(length) })
+  const what = format === 'json' || format === 'env' ? 'in plain text' : `encrypted as ${format}`
+  printer.done(`exported ${vault.names().length} credentials to "${path}", ${what}`, {
+    output: path,
+    format,
+    credentials: vault.names().length,
+  })
+}

@@ -1,0 +1,102 @@
+import type { Command } from 'commander'
+import { readBackward } from '../../log/read.js'
+import { type LogRecord, recordName } from '../../log/record.js'
+import { readLog } from '../../rotation/ages.js'
+import type { Reader } from '../../storage/store.js'
+import { formatUtc } from '../../timestamp.js'
+import { missingRecords } from '../../vault/change.js'
+import { unknownName } from '../../vault/name.js'
+import type { Credential } from '../../vault/vault.js'
+import { addCommand } from '../command.js'
+import type { Context } from '../context.js'
+import { type CommandShape, type GlobalOptions, wholeNumber } from '../flags.js'
+import { openForReading } from '../open-vault.js'
+import { createPrinter } from '../printer.js'
+
+/** Options of `history`. */
+export interface HistoryOptions extends GlobalOptions {
+  readonly name: string
+  readonly limit?: number
+}
+
+const HISTORY: CommandShape<HistoryOptions> = {
+  name: 'history',
+  positionals: [{ key: 'name', arity: 'one' }],
+  flags: [
+    {
+      key: 'limit',
+      long: '--limit',
+      short: '-n',
+      value: 'N',
+      help: 'the newest N records (100)',
+      parse: wholeNumber(1, 1_000_000),
+    },
+  ],
+  examples: [['what happened to a credential, newest first', 'mcpvault history scavio_api_key']],
+}
+
+/** Registers `history`. */
+export function addHistoryCommand(parent: Command, context: Context, run = runHistory): void {
+  addCommand(parent, HISTORY, (options) => run(options, context))
+}
+
+/** Lists what the log has of one credential, and which of its versions are still loadable; newest first. */
+export async function runHistory(options: HistoryOptions, context: Context): Promise<void> {
+  const { vault, access } = await openForReading(options, context, 'if-there')
+  const pending = missingRecords(vault.logAnchor?.pending ?? [], access.store)
+  const records = readLog(access, (reader) => takeOf(newestFirst(pending, reader), options))
+  const credential = vault.describe(options.name)
+  if (records.length === 0 && credential === undefined) throw unknownName(options.name, vault.names())
+  const printer = createPrinter(context, options)
+  if (options.json) printer.json(records.map((record) => toJson(record, credential)))
+  else {
+    await printer.table({
+      headers: ['when', 'action', 'version', 'kept', 'by', 'reason'],
+      rows: records.map((record) => [
+        record.rotated_at,
+        record.action,
+        record.version === undefined ? '-' : String(record.version),
+        keptAs(record, credential),
+        record.by ?? '-',
+        record.reason ?? '',
+      ]),
+      empty: `the log has no record of "${options.name}"`,
+    })
+  }
+}
+
+function* newestFirst(pending: readonly LogRecord[], reader: Reader | undefined): Generator<LogRecord> {
+  yield* pending.toReversed()
+  if (reader !== undefined) yield* readBackward(reader)
+}
+
+function takeOf(records: Iterable<LogRecord>, { name, limit = 100 }: HistoryOptions): readonly LogRecord[] {
+  const taken: LogRecord[] = []
+  for (const record of records) {
+    if (recordName(record) !== name) continue
+    taken.push(record)
+    if (taken.length === limit) break
+  }
+  return taken
+}
+
+/** What is left of the version that a record made: `current`, `until …`, or `-`. */
+function keptAs(record: LogRecord, credential: Credential | undefined): string {
+  const isMaking = record.action !== 'retired' && record.action !== 'removed'
+  const kept = credential?.versions.find((version) => isMaking && version.version === record.version)
+  if (kept === undefined) return '-'
+  return kept.untilMs === undefined ? kept.stage : `until ${formatUtc(kept.untilMs)}`
+}
+
+function toJson(record: LogRecord, credential: Credential | undefined): Record<string, unknown> {
+  const kept = credential?.versions.find((version) => version.version === record.version)
+  return {
+    rotated_at: record.rotated_at,
+    action: record.action,
+    version: record.version ?? null,
+    stage: kept?.stage ?? null,
+    by: record.by ?? null,
+    reason: record.reason ?? null,
+    seq: record.seq ?? null,
+  }
+}

@@ -1,0 +1,148 @@
+import { existsSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import type { Command } from 'commander'
+import { VaultError } from '../../errors.js'
+import { Secret } from '../../secret.js'
+import { createPrivateFile, ensurePrivateDirectory } from '../../storage/create-file.js'
+import { createVault } from '../../vault/create.js'
+import { formatRawKey, type KeySpelling, RAW_KEY_BYTES, type RawKey, type VaultKey } from '../../vault/key.js'
+import { addCommand } from '../command.js'
+import type { Context } from '../context.js'
+import { type CommandShape, type GlobalOptions, oneOf } from '../flags.js'
+import { defaultKeyFile, findRawKey } from '../key-source.js'
+import { createAccess, createWarner, defaultVaultPath } from '../open-vault.js'
+import { createPrinter } from '../printer.js'
+import { askTwice, canAsk } from '../read-value.js'
+
+/** Options of `init`. */
+export interface InitOptions extends GlobalOptions {
+  readonly format?: 'native' | 'fernet' | 'aes-256-gcm'
+  readonly passphrase: boolean
+  readonly printKey: boolean
+}
+
+const INIT: CommandShape<InitOptions> = {
+  name: 'init',
+  flags: [
+    {
+      key: 'format',
+      long: '--format',
+      value: 'FORMAT',
+      help: 'native (default); fernet or aes-256-gcm for programs written from the tutorial',
+      parse: oneOf('native', 'fernet', 'aes-256-gcm'),
+    },
+    { key: 'passphrase', long: '--passphrase', help: 'open the vault with a passphrase, asked on the terminal' },
+    {
+      key: 'printKey',
+      long: '--print-key',
+      help: 'print the key as "export MCP_ENCRYPTION_KEY=…" instead of keeping a new one in a file',
+    },
+  ],
+  examples: [
+    ['make a vault and a key for this user', 'mcpvault init'],
+    [
+      'make a vault for a project, its key in a file of its own',
+      'mcpvault init --vault ./mcp_credentials.enc --key-file ~/.config/mcpvault/project.key',
+    ],
+    ['for direnv', 'mcpvault init --vault ./mcp_credentials.enc --print-key >> .envrc'],
+    [
+      'for a Python server written from the tutorial',
+      'mcpvault init --vault ./mcp_credentials.enc --format fernet --print-key',
+    ],
+  ],
+}
+
+/** Registers `init`. */
+export function addInitCommand(parent: Command, context: Context, run = runInit): void {
+  addCommand(parent, INIT, (options) => run(options, context))
+}
+
+/** A key to make the vault with. */
+interface InitKey {
+  readonly key: VaultKey
+  /** The file that a new key is to be kept in. */
+  readonly newFile?: string
+  /** Where the key lies, in words. */
+  readonly place: string
+}
+
+/** Makes a vault, and a key if there is none. */
+export async function runInit(options: InitOptions, context: Context): Promise<void> {
+  const path = resolve(context.cwd, options.vault ?? (context.env.MCPVAULT_FILE || defaultVaultPath(context)))
+  if (existsSync(path))
+    throw new VaultError('EXISTS', `a vault is already there: "${path}"`, { hints: [`mcpvault list --vault ${path}`] })
+  const chosen = await chooseKey(options, context)
+  checkSpelling(options, chosen.key)
+  ensurePrivateDirectory(dirname(path))
+  if (chosen.newFile !== undefined) keepKey(chosen.newFile, chosen.key, context)
+  const access = createAccess(path, options, { context, key: chosen.key })
+  await createVault(access, isTutorial(options) ? 'tutorial' : 'native')
+  report(options, context, { path, chosen })
+}
+
+async function chooseKey(options: InitOptions, context: Context): Promise<InitKey> {
+  if (options.passphrase) return { key: await askPassphrase(options, context), place: 'the passphrase' }
+  const keyFile = options.keyFile === undefined ? undefined : resolve(context.cwd, options.keyFile)
+  if (keyFile === undefined || existsSync(keyFile)) {
+    const found = findRawKey(options, context, { isPassive: false, warn: createWarner(context) })
+    if (found !== undefined) return { key: found.key, place: found.source }
+  }
+  const spelling: KeySpelling = options.format === 'aes-256-gcm' ? 'hex' : 'base64url'
+  const key: RawKey = { type: 'raw', bytes: new Secret(context.randomBytes(RAW_KEY_BYTES)), spelling }
+  if (options.printKey && keyFile === undefined) return { key, place: 'on stdout, and nowhere else' }
+  const newFile = keyFile ?? defaultKeyFile(context)
+  return { key, newFile, place: `in "${newFile}"` }
+}
+
+async function askPassphrase(options: InitOptions, context: Context): Promise<VaultKey> {
+  if (isTutorial(options))
+    throw new VaultError('USAGE', 'the tutorial formats open with a raw key, not with a passphrase')
+  if (!canAsk(options, context)) throw new VaultError('USAGE', 'cannot ask for a passphrase: there is no terminal')
+  const bytes = await askTwice('passphrase for the new vault', context)
+  if (bytes.length === 0) throw new VaultError('INPUT', 'cannot take an empty passphrase')
+  return { type: 'passphrase', text: new Secret(bytes) }
+}
+
+function isTutorial(options: InitOptions): boolean {
+  return options.format === 'fernet' || options.format === 'aes-256-gcm'
+}
+
+/** A program written from the tutorial reads its key in one spelling, and the spelling names the codec of new values. */
+function checkSpelling(options: InitOptions, key: VaultKey): void {
+  if (!isTutorial(options) || key.type !== 'raw') return
+  const wanted = options.format === 'fernet' ? 'base64url' : 'hex'
+  if (key.spelling === wanted) return
+  const words = wanted === 'hex' ? '64 hex digits' : '44 characters of base64url'
+  throw new VaultError('INPUT', `cannot make a vault for ${options.format}: its programs read a key of ${words}`, {
+    hints: ['the key at hand is spelled the other way; give another one with --key-file FILE'],
+  })
+}
+
+function keepKey(path: string, key: VaultKey, context: Context): void {
+  if (key.type !== 'raw') return
+  ensurePrivateDirectory(dirname(path))
+  const line = Buffer.from(`${formatRawKey(key.bytes.reveal(), key.spelling)}\n`)
+  createPrivateFile(path, line, { randomBytes: (length) => context.randomBytes(length) })
+  line.fill(0)
+}
+
+function report(
+  options: InitOptions,
+  context: Context,
+  made: { readonly path: string; readonly chosen: InitKey },
+): void {
+  const { path, chosen } = made
+  const { key } = chosen
+  const printer = createPrinter(context, options)
+  const exported = options.printKey && key.type === 'raw' ? formatRawKey(key.bytes.reveal(), key.spelling) : undefined
+  if (exported !== undefined && !options.json) context.stdout.write(`export MCP_ENCRYPTION_KEY=${exported}\n`)
+  printer.done(`made the vault "${path}"; its key is ${chosen.place}`, {
+    vault: path,
+    format: options.format ?? 'native',
+    key_file: chosen.newFile ?? null,
+    ...(exported === undefined ? {} : { key: exported }),
+  })
+  printer.warn(
+    'a lost key cannot be recovered by anybody: keep a copy of it in another safe place, such as a password manager',
+  )
+}

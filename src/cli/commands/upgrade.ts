@@ -1,0 +1,41 @@
+import type { Command } from 'commander'
+import { DAY_SECONDS } from '../../duration.js'
+import { readDates } from '../../rotation/ages.js'
+import { upgradeVault } from '../../vault/upgrade.js'
+import { addCommand } from '../command.js'
+import type { Context } from '../context.js'
+import type { CommandShape, GlobalOptions } from '../flags.js'
+import { openForReading } from '../open-vault.js'
+import { createPrinter } from '../printer.js'
+import { lastForeignWrite } from '../../rotation/ages.js'
+
+const UPGRADE: CommandShape<GlobalOptions> = {
+  name: 'upgrade',
+  examples: [['turn a tutorial vault into a native one', 'mcpvault upgrade --vault ./mcp_credentials.enc']],
+}
+
+/** Registers `upgrade`. */
+export function addUpgradeCommand(parent: Command, context: Context, run = runUpgrade): void {
+  addCommand(parent, UPGRADE, (options) => run(options, context))
+}
+
+/** Replaces a tutorial vault by a native one with the same values. */
+export async function runUpgrade(options: GlobalOptions, context: Context): Promise<void> {
+  const { access } = await openForReading(options, context, 'needed')
+  const path = access.store.locate('vault')
+  const foreign = lastForeignWrite(access)
+  if (foreign !== undefined && context.now() - foreign < 30 * DAY_SECONDS * 1000) {
+    access.warn(
+      'another program wrote the rotation log in the last 30 days; programs written from the tutorial cannot read the vault any more',
+    )
+  }
+  const count = await upgradeVault(access, { readDates: (log, names) => readDates(log, names, access.zone) })
+  createPrinter(context, options).done(
+    `upgraded "${path}" with ${count} credentials; the old file is "${path}.tutorial.bak"`,
+    {
+      vault: path,
+      credentials: count,
+      previous: `${path}.tutorial.bak`,
+    },
+  )
+}

@@ -1,0 +1,69 @@
+import { readBackward } from '../log/read.js'
+import type { Reader } from '../storage/store.js'
+import { parseTimestamp } from '../timestamp.js'
+import type { Vault, VaultAccess } from '../vault/vault.js'
+import { type DueQuestion, lastRotations } from './due.js'
+
+/** Since when a value counts; part of what `dueState` is asked. */
+export type Age = Pick<DueQuestion, 'sinceMs' | 'isNaive' | 'isUnreadable'>
+
+const UNKNOWN: Age = { sinceMs: undefined }
+
+/**
+ * Finds the age of each name. A native vault knows it by itself; for a tutorial vault the log is read backwards until
+ * every name is found.
+ */
+export function findAges(vault: Vault, names: readonly string[], access: VaultAccess): ReadonlyMap<string, Age> {
+  if (vault.format === 'native') {
+    return new Map(names.map((name) => [name, { sinceMs: currentSince(vault, name) }]))
+  }
+  return readLog(access, (reader) => {
+    const found = lastRotations(reader, names, access.zone)
+    return new Map(
+      names.map((name) => {
+        const last = found.get(name)
+        if (last === undefined) return [name, UNKNOWN]
+        if (last.at === undefined) return [name, { sinceMs: undefined, isUnreadable: true }]
+        return [name, { sinceMs: last.at.epochMs, isNaive: last.at.isNaive }]
+      }),
+    )
+  })
+}
+
+function currentSince(vault: Vault, name: string): number | undefined {
+  return vault.describe(name)?.versions.find((version) => version.stage === 'current')?.sinceMs
+}
+
+/** Reads when each name's value was last changed, in milliseconds since the epoch; unknown dates are missing. */
+export function readDates(
+  reader: Reader,
+  names: readonly string[],
+  zone: string | undefined,
+): ReadonlyMap<string, number> {
+  const dates = new Map<string, number>()
+  for (const [name, last] of lastRotations(reader, names, zone)) {
+    if (last.at !== undefined) dates.set(name, last.at.epochMs)
+  }
+  return dates
+}
+
+/** When a program that is not mcpvault last wrote the log, in milliseconds since the epoch. */
+export function lastForeignWrite(access: VaultAccess): number | undefined {
+  return readLog(access, (reader) => {
+    if (reader === undefined) return undefined
+    for (const record of readBackward(reader)) {
+      if (record.seq === undefined) return parseTimestamp(record.rotated_at, access.zone)?.epochMs
+    }
+    return undefined
+  })
+}
+
+/** Opens the log for the time that `read` runs; it gets undefined when there is none. */
+export function readLog<T>(access: Pick<VaultAccess, 'store'>, read: (reader: Reader | undefined) => T): T {
+  const reader = access.store.open('log')
+  try {
+    return read(reader)
+  } finally {
+    reader?.close()
+  }
+}
