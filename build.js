@@ -6,12 +6,13 @@
  * and swaps it in.
  */
 import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build, transform } from 'esbuild'
 
 const root = fileURLToPath(new URL('.', import.meta.url))
-const dist = join(root, 'dist')
+/** Another directory may be given, for the tests. */
+const dist = resolve(process.argv[2] ?? join(root, 'dist'))
 const TARGET = 'node20.18'
 
 const chunks = await splitAsModules()
@@ -38,8 +39,6 @@ async function splitAsModules() {
     minifyWhitespace: true,
     legalComments: 'none',
     chunkNames: '[name]-[hash]',
-    // Packages in CommonJS that are bundled into ESM ask for node's modules by a `require` that ESM lacks; the second
-    // step gives it back, so the shim that esbuild puts in its place is never reached.
     write: false,
     logLevel: 'warning',
   })
