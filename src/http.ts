@@ -1,0 +1,136 @@
+/**
+ * One HTTP call with a credential in its headers, over undici: the only file that imports it, and slow to load, so
+ * import this file when a call is really made.
+ *
+ * A call is bounded in time and bytes, follows no redirect, takes no compressed answer, and ends with its connection
+ * closed. Errors are made here from closed words: undici's own carry pieces of the answer, so none is ever attached.
+ *
+ * @module
+ */
+
+import { Client, errors } from 'undici'
+import { VaultError } from './errors.js'
+
+const CONNECT_TIMEOUT_MS = 5_000
+const CUT_SHORT = 'the answer was cut short'
+
+/** What a call sends and how far it may go. */
+export interface PostOptions {
+  readonly headers: Readonly<Record<string, string>>
+  /** JSON text. */
+  readonly body: string
+  /** For the whole call, from looking up the host to the last byte. */
+  readonly timeoutMs: number
+  readonly maxBytes: number
+}
+
+/** What came back: header names in lower case, repeated headers joined by a comma. */
+export interface HttpAnswer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  /** Whole and unencoded; empty unless the status is 200–299, since other bodies are dropped unread. */
+  readonly body: Buffer
+}
+
+/**
+ * Posts JSON and reads the answer, whatever its status; a redirect is an answer like any other.
+ *
+ * An answer that ends with its connection, without a length or chunks (RFC 9112 section 6.3), is taken as it is: only
+ * its content can tell whether it is complete.
+ *
+ * @throws {VaultError} UPSTREAM if there is no whole, unencoded answer of at most `maxBytes` within `timeoutMs`.
+ */
+export async function postJson(url: URL, options: PostOptions): Promise<HttpAnswer> {
+  const client = new Client(url.origin, {
+    // Given outright, so that NODE_TLS_REJECT_UNAUTHORIZED=0 in somebody's environment does not reach a credential.
+    connect: { timeout: Math.min(CONNECT_TIMEOUT_MS, options.timeoutMs), rejectUnauthorized: true },
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  })
+  let isLate = false
+  const timer = setTimeout(() => {
+    isLate = true
+    void client.destroy()
+  }, options.timeoutMs)
+  try {
+    return await exchange(client, url, options)
+  } catch (error) {
+    const reason = isLate ? `timed out after ${options.timeoutMs / 1000} s` : reasonOf(error)
+    throw new VaultError('UPSTREAM', `cannot call "${url.host}": ${reason}`)
+  } finally {
+    clearTimeout(timer)
+    await client.destroy()
+  }
+}
+
+async function exchange(client: Client, url: URL, options: PostOptions): Promise<HttpAnswer> {
+  const answer = await client.request({
+    method: 'POST',
+    path: url.pathname,
+    headers: {
+      accept: 'application/json',
+      'accept-encoding': 'identity',
+      'content-type': 'application/json',
+      'user-agent': 'mcpvault',
+      ...options.headers,
+    },
+    body: options.body,
+  })
+  const status = answer.statusCode
+  const headers = joinRepeated(answer.headers)
+  const isRead = status >= 200 && status <= 299
+  return { status, headers, body: isRead ? await readBody(answer.body, headers, options.maxBytes) : Buffer.alloc(0) }
+}
+
+/** A reason that this file found itself; its message is safe to show. */
+class Refusal extends Error {}
+
+async function readBody(
+  body: AsyncIterable<Buffer>,
+  headers: HttpAnswer['headers'],
+  maxBytes: number,
+): Promise<Buffer> {
+  const encoding = headers['content-encoding']
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
+    throw new Refusal('the answer is compressed although that was not asked for')
+  }
+  const tooLong = new Refusal(`the answer is longer than ${maxBytes} bytes`)
+  if (Number(headers['content-length'] ?? 0) > maxBytes) throw tooLong
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of body) {
+    length += chunk.length
+    if (length > maxBytes) throw tooLong
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks, length)
+}
+
+function joinRepeated(headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {
+  const entries = Object.entries(headers).map(([name, value]) => [name, [value ?? ''].flat().join(', ')] as const)
+  return Object.fromEntries(entries)
+}
+
+/** Names a failure in closed words: members of undici's errors (`data`) hold bytes of the answer. */
+function reasonOf(error: unknown): string {
+  if (error instanceof Refusal) return error.message
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  if (code === 'UND_ERR_CONNECT_TIMEOUT') return `could not connect within ${CONNECT_TIMEOUT_MS / 1000} s`
+  if (/^(ENOTFOUND|EAI_[A-Z]+)$/.test(code)) return `could not find the host (${code})`
+  if (/^(ECONNREFUSED|E(HOST|NET)(UNREACH|DOWN)|ETIMEDOUT|EADDRNOTAVAIL|EACCES|EPERM)$/.test(code)) {
+    return `could not connect (${code})`
+  }
+  if (/^(UND_ERR_SOCKET|ECONNRESET|EPIPE|UND_ERR_RES_CONTENT_LENGTH_MISMATCH)$/.test(code)) {
+    return CUT_SHORT
+  }
+  if (code === 'UND_ERR_HEADERS_OVERFLOW') return 'the headers of the answer are too long'
+  if (error instanceof errors.HTTPParserError) {
+    // The parser's errors have no usable code; its "Invalid EOF state" is the end of the connection within a chunk.
+    return error.message.includes('EOF') ? CUT_SHORT : 'the answer was not valid HTTP'
+  }
+  if (/^[A-Z_]*CERT[A-Z_]*$|^UNABLE_TO_[A-Z_]+$|^HOSTNAME_MISMATCH$/.test(code)) {
+    return `the TLS certificate was not accepted (${code})`
+  }
+  if (/^(EPROTO|ERR_(SSL|TLS)_[A-Z0-9_]+)$/.test(code)) return `TLS could not be set up (${code})`
+  return 'the call failed'
+}
