@@ -1,8 +1,15 @@
 /**
  * One record of the rotation log: its members, their order, and the hash that chains it to the record before.
  *
+ * The hash is SHA-256 over `JSON.stringify` of the record without `hash`, members in file order. It is therefore blind
+ * to white space and to how characters are escaped: a program that reads the log and writes it in another layout keeps
+ * every hash.
+ *
  * @module
  */
+
+import { sha256 } from '../crypto/kdf.js'
+import { rawRecord } from './parse.js'
 
 /** What happened; `created` and `rotated` are the tutorial's two. */
 export type LogAction =
@@ -41,4 +48,58 @@ export interface LogRecord {
   readonly prev?: string
   /** SHA-256 (hex) of `JSON.stringify` of this record without `hash`, members in file order. */
   readonly hash?: string
+}
+
+/** What the caller knows of a record before it is chained. */
+export type LogFields = Pick<LogRecord, 'credential' | 'rotated_at' | 'action'> &
+  Partial<Pick<LogRecord, 'subject' | 'version' | 'count' | 'by' | 'reason'>>
+
+/** A record's place in the chain. */
+export interface LogPlace {
+  readonly seq: number
+  /** {@link hashRecord} of the record before in the file, {@link FIRST_PREV} for the first. */
+  readonly prev: string
+  /** 16 hex digits. */
+  readonly id: string
+}
+
+/** A record of ours: it has its place in the chain and its own hash. */
+export type SealedRecord = LogRecord & LogPlace & { readonly hash: string }
+
+/** What the first record of a log names as the record before it. */
+export const FIRST_PREV = '0'.repeat(64)
+
+/** Computes the hash of a record as it stands in the file; its own `hash` member is left out. */
+export function hashRecord(record: object): string {
+  const { hash: _, ...hashed } = rawRecord(record) as { readonly hash?: unknown }
+  return sha256(JSON.stringify(hashed)).toString('hex')
+}
+
+/** Chains a record: puts its members in order, the tutorial's three first, and adds the hash. */
+export function sealRecord(fields: LogFields, { seq, prev, id }: LogPlace): SealedRecord {
+  const record = {
+    credential: fields.credential,
+    rotated_at: fields.rotated_at,
+    action: fields.action,
+    ...(fields.subject === undefined ? {} : { subject: fields.subject }),
+    ...(fields.version === undefined ? {} : { version: fields.version }),
+    ...(fields.count === undefined ? {} : { count: fields.count }),
+    seq,
+    id,
+    ...(fields.by === undefined ? {} : { by: fields.by }),
+    ...(fields.reason === undefined ? {} : { reason: fields.reason }),
+    prev,
+  }
+  return { ...record, hash: hashRecord(record) }
+}
+
+/** Gives the name of the credential that a record is about; undefined when it names none. */
+export function recordName(record: LogRecord): string | undefined {
+  return record.credential ?? record.subject
+}
+
+/** Tells whether a record claims a place in the chain; the others were written by other programs. */
+export function isChained(record: LogRecord): boolean {
+  const raw = rawRecord(record)
+  return ['seq', 'id', 'prev', 'hash'].some((member) => Object.hasOwn(raw, member))
 }

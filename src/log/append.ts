@@ -1,0 +1,149 @@
+/**
+ * Appending to the rotation log, under the store's lock.
+ *
+ * In our layout an append is one positioned write over the array's end, `]\n`, and touches no byte before it: O(1)
+ * however long the log is. A torn tail is cut off by the same write. Another layout is laid out anew once, each record
+ * keeping its members, their order and their spelling.
+ *
+ * @module
+ */
+
+import { VaultError } from '../errors.js'
+import type { Reader, Transaction } from '../storage/store.js'
+import { readerOfBytes } from './bytes-reader.js'
+import { damagedAt } from './damage.js'
+import { type Element, MAX_RECORD_BYTES, readElement } from './element.js'
+import { BLOCK_BYTES } from './end.js'
+import { type LogTail, readForward, readTail } from './read.js'
+import { FIRST_PREV, hashRecord, type LogPlace, type LogRecord } from './record.js'
+import { scanArray } from './scan.js'
+
+/** What the vault knows of the log: the last record that it has committed. */
+export interface LogHead {
+  /** 0 when there is none. */
+  readonly seq: number
+  /** Its hash. */
+  readonly head: string
+}
+
+/**
+ * A write of one page reaches the disk whole or leaves the old end in front of a hole, so it can always be told from
+ * damage; longer batches are written in several steps.
+ */
+const WRITE_BYTES = 4096
+const MAX_FOREIGN_BYTES = 256 * 1024 * 1024
+const END = ']\n'
+
+/**
+ * Appends records, in this order, and makes them durable; the log is created if it does not exist.
+ *
+ * A crash leaves the records that were there, followed by the first few new ones or none.
+ *
+ * @throws {ConflictError} if somebody wrote the log without the lock meanwhile.
+ * @throws {VaultError} DAMAGED if the log cannot be read, INPUT if it is over 256 MiB in another layout or a record is
+ * over 1 MiB; IO, DURABILITY and LOCKED as the transaction's writes do.
+ */
+export function appendRecords(tx: Transaction, records: readonly LogRecord[]): void {
+  if (records.length === 0) return
+  const lines = records.map(serialise)
+  const reader = tx.open('log')
+  if (!reader) {
+    const bytes = Buffer.from(`[\n${lines.join('\n,')}\n${END}`)
+    tx.replace('log', bytes, { expected: undefined, verify: (read) => verifyLayout(read, lines.length) })
+    return
+  }
+  try {
+    const tail = readTail(reader)
+    if (tail.layout === 'foreign') relayLog(tx, reader, lines)
+    else appendLines(tx, { reader, tail, lines })
+  } finally {
+    reader.close()
+  }
+}
+
+/** Gives the place of the next record; `head` is what the vault knows, which may be ahead of a lost or cut log. */
+export function nextLink(tail: LogTail | undefined, head?: LogHead): Pick<LogPlace, 'seq' | 'prev'> {
+  const seq = Math.max(tail?.lastSeq ?? 0, head?.seq ?? 0) + 1
+  return { seq, prev: tail?.lastRecord ? hashRecord(tail.lastRecord) : FIRST_PREV }
+}
+
+function serialise(record: LogRecord): string {
+  const line = JSON.stringify(record)
+  if (Buffer.byteLength(line) <= MAX_RECORD_BYTES) return line
+  throw new VaultError('INPUT', 'cannot append to the rotation log: the record is over 1 MiB')
+}
+
+interface LineAppend {
+  readonly reader: Reader
+  readonly tail: LogTail
+  readonly lines: readonly string[]
+}
+
+function appendLines(tx: Transaction, { reader, tail, lines }: LineAppend): void {
+  let expected = reader.revision
+  let at = tail.appendAt
+  let joint: string = tail.joint
+  for (const batch of batches(lines)) {
+    const bytes = Buffer.from(`${joint}${batch.join('\n,')}\n${END}`)
+    expected = tx.append('log', bytes, { expected, at })
+    at += bytes.length - END.length
+    joint = ','
+  }
+}
+
+/** Packs lines so that each batch fits one write; a line that is longer goes alone. */
+function batches(lines: readonly string[]): readonly (readonly string[])[] {
+  const packed: string[][] = []
+  let room = 0
+  for (const line of lines) {
+    const length = Buffer.byteLength(line) + '\n,'.length
+    if (room < length) {
+      packed.push([])
+      room = WRITE_BYTES - '\n,'.length - END.length
+    }
+    packed.at(-1)?.push(line)
+    room -= length
+  }
+  return packed
+}
+
+function relayLog(tx: Transaction, reader: Reader, lines: readonly string[]): void {
+  if (reader.size > MAX_FOREIGN_BYTES) {
+    throw new VaultError('INPUT', 'cannot lay out the rotation log anew: it is over 256 MiB')
+  }
+  const parts: (Buffer | string)[] = ['[\n']
+  let count = 0
+  for (const element of scanArray(reader, { blockBytes: BLOCK_BYTES })) {
+    parts.push(count === 0 ? '' : '\n,', compactElement(element))
+    count++
+  }
+  for (const line of lines) parts.push(count++ === 0 ? '' : '\n,', line)
+  parts.push('\n', END)
+  const bytes = Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)))
+  tx.replace('log', bytes, { expected: reader.revision, verify: (read) => verifyLayout(read, count) })
+}
+
+/** Drops the white space between a record's tokens; every other byte stays. */
+function compactElement(element: Element): Buffer {
+  readElement(element)
+  const { bytes } = element
+  const compact = Buffer.allocUnsafe(bytes.length)
+  let length = 0
+  let isInString = false
+  let isEscaped = false
+  for (const byte of bytes) {
+    if (!isInString && (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09)) continue
+    if (isEscaped) isEscaped = false
+    else if (byte === 0x5c) isEscaped = isInString
+    else if (byte === 0x22) isInString = !isInString
+    compact[length++] = byte
+  }
+  return compact.subarray(0, length)
+}
+
+function verifyLayout(bytes: Buffer, expectedCount: number): void {
+  const reader = readerOfBytes(bytes)
+  let count = 0
+  for (const _ of readForward(reader)) count++
+  if (count !== expectedCount || readTail(reader).layout !== 'line') throw damagedAt(bytes.length, 'a wrong end')
+}
