@@ -41,5 +41,6 @@ function quotedIn(message: string): string {
 function quoteFlag(message: string): string {
   const word = message.slice(message.indexOf("'") + 1)
   const name = /^--[a-z][a-z0-9-]{0,30}(?=[='])/i.exec(word)?.[0] ?? /^-[a-z](?=.)/i.exec(word)?.[0]
-  return name === undefined ? 'of that name' : `"${name}"`
+  if (name === undefined) return 'of that name'
+  return word.startsWith(`${name}=`) ? `"${name}" with a value` : `"${name}"`
 }

@@ -116,10 +116,24 @@ describe('the way past commander', () => {
         taken += 1
         expect(await parseSlow(argv)).toEqual(fast)
       }),
-      { numRuns: 4000 },
+      { numRuns: 6000 },
     )
     // A parser that declined everything would pass the property.
     expect(taken).toBeGreaterThan(200)
+  })
+
+  it('understands each flag and each oddity alone, in every place, as commander does', async () => {
+    for (const odd of [...ODDITIES, ...FLAG_WORDS, ...VALUES]) {
+      for (const argv of [
+        [odd, 'load', 'x'],
+        ['load', odd],
+        ['load', 'x', odd],
+        ['load', '--version', odd, 'x'],
+      ]) {
+        const fast = parseFast(argv)
+        if (fast) expect(await parseSlow(argv), argv.join(' ')).toEqual(fast)
+      }
+    }
   })
 
   it('takes the plain spellings of the three commands', () => {
