@@ -105,6 +105,11 @@ export const HOT_COMMANDS: readonly HotCommand[] = [
     run: async (options: RotationDueOptions, context) =>
       (await import('./commands/rotation-due.js')).runRotationDue(options, context),
   },
+  {
+    shape: TOKEN_CHECK,
+    run: async (options: TokenCheckOptions, context) =>
+      (await import('./commands/token-check.js')).runTokenCheck(options, context),
+  },
 ]
 
 function parseVersion(text: string): number | 'previous' {

@@ -104,10 +104,60 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
       },
     ],
   },
-  { title: 'Access', rows: [] },
+  {
+    title: 'Access',
+    rows: [
+      {
+        name: 'token',
+        summary: 'makes, narrows, checks and revokes scoped tokens',
+        rows: [
+          {
+            name: 'create',
+            summary: 'makes a token that may call named tools for a short time',
+            load: async () => (await import('./commands/token-create.js')).addTokenCreateCommand,
+          },
+          {
+            name: 'narrow',
+            summary: 'makes a weaker token from a token, without vault or key',
+            load: async () => (await import('./commands/token-narrow.js')).addTokenNarrowCommand,
+          },
+          {
+            name: 'check',
+            summary: 'asks whether a token may call a tool: exit 0 for yes, 1 for no',
+            load: async () => (await import('./commands/token-check.js')).addTokenCheckCommand,
+          },
+          {
+            name: 'show',
+            summary: 'decodes a token',
+            load: async () => (await import('./commands/token-show.js')).addTokenShowCommand,
+          },
+          {
+            name: 'list',
+            summary: 'lists the tokens that were created here',
+            load: async () => (await import('./commands/token-list.js')).addTokenListCommand,
+          },
+          {
+            name: 'revoke',
+            summary: 'revokes tokens and everything narrowed from them',
+            load: async () => (await import('./commands/token-revoke.js')).addTokenRevokeCommand,
+          },
+        ],
+      },
+      {
+        name: 'search',
+        summary: 'searches the web with the stored key, for whoever holds a token',
+        load: async () => (await import('./commands/search.js')).addSearchCommand,
+      },
+    ],
+  },
   {
     title: 'Care',
     rows: [
+      {
+        name: 'demo',
+        summary: 'plays the whole story in a temporary folder',
+        load: async () => (await import('./commands/demo.js')).addDemoCommand,
+      },
       {
         name: 'upgrade',
         summary: 'turns a tutorial vault into a native one',

@@ -36,7 +36,6 @@ export interface HeldLock {
 interface Found {
   readonly text: string
   readonly inode: bigint
-  readonly uid: number
   /** When it was published: `link()` is the last thing that changed its inode. */
   readonly sinceMs: number
 }
@@ -147,11 +146,11 @@ export class LockClaim {
     this.#judged = { found, at }
     const owner = parseOwner(found.text)
     const { host, now } = this.#options
-    const evidence = { ageMs: now() - found.sinceMs, isOwn: found.uid === host.uid }
+    const ageMs = now() - found.sinceMs
     // What the process table of one machine says proves nothing where other machines write, too.
     return (
       owner !== undefined &&
-      isProvablyDead(owner, this.#self, host, evidence) &&
+      isProvablyDead(owner, this.#self, { host, ageMs }) &&
       !isShared(dirname(this.#path), host.platform)
     )
   }
@@ -219,7 +218,7 @@ function findLock(path: string): Found | 'absent' | 'unreadable' {
     const stats = fstatSync(fd, { bigint: true })
     if (!stats.isFile()) return 'unreadable'
     const text = readFully(fd, 0, LARGEST_RECORD).toString('utf8')
-    return { text, inode: stats.ino, uid: Number(stats.uid), sinceMs: Number(stats.ctimeMs) }
+    return { text, inode: stats.ino, sinceMs: Number(stats.ctimeMs) }
   } catch (error) {
     return isSystemError(error, 'ENOENT') ? 'absent' : 'unreadable'
   } finally {

@@ -15,14 +15,6 @@ export interface Owner extends Place {
   readonly command: string
 }
 
-/** What is known about an owner beside its record. */
-export interface OwnerEvidence {
-  /** Milliseconds since the lock was published. */
-  readonly ageMs: number
-  /** Whether the lock file belongs to this process' user. */
-  readonly isOwn: boolean
-}
-
 /** After this time a lock of another container of the same boot is taken for the rest of a killed one. */
 const FOREIGN_NAMESPACE_MS = 60_000
 
@@ -38,7 +30,7 @@ export function describeSelf(host: StorageHost, nonce: string, command: string):
   if (!COMMAND.test(command))
     throw new VaultError('INTERNAL', 'cannot lock files: the command is not a bare subcommand')
   const place = findPlace(host)
-  const self = findProcess(host.pid, host, true)
+  const self = findProcess(host.pid, host)
   if (typeof self === 'string')
     throw new VaultError('UNSAFE', 'cannot lock files: this process is not in the process table')
   return { pid: host.pid, start: self.start, ...place, nonce, command }
@@ -69,20 +61,25 @@ function isText(value: unknown): boolean {
 }
 
 /**
- * Judges whether the owner of a lock can no longer be running.
+ * Judges whether the owner of a lock that was published `ageMs` ago can no longer be running. The lock file's mode sees
+ * to it that only the owner's user and root get to judge, from whom no process is hidden.
  *
  * On the same machine and in the same namespace: another boot, no such process, another start time, or a zombie. In
  * another namespace of the same boot nothing can be looked up, so age decides; every holder gives up well before that.
  * Anything else is no proof.
  */
-export function isProvablyDead(owner: Owner, self: Owner, host: StorageHost, evidence: OwnerEvidence): boolean {
+export function isProvablyDead(
+  owner: Owner,
+  self: Owner,
+  { host, ageMs }: { readonly host: StorageHost; readonly ageMs: number },
+): boolean {
   if (owner.namespace !== self.namespace) {
-    return owner.boot === self.boot && evidence.ageMs >= FOREIGN_NAMESPACE_MS
+    return owner.boot === self.boot && ageMs >= FOREIGN_NAMESPACE_MS
   }
   if (owner.machine !== self.machine) return false
   // Without a machine id only the boot id, which is never the same twice, can prove that this is the same machine.
   if (owner.boot !== self.boot) return owner.machine !== ''
-  return isGone(findProcess(owner.pid, host, evidence.isOwn), owner.start)
+  return isGone(findProcess(owner.pid, host), owner.start)
 }
 
 function isGone(state: ProcessState, start: string): boolean {

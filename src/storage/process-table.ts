@@ -20,7 +20,7 @@ export interface Place {
   readonly namespace: string
 }
 
-/** What the process table says about a process id; `hidden` means that it may run without being shown. */
+/** What the process table says about a process id; `hidden` means that it does not tell. */
 export type ProcessState = { readonly start: string; readonly isZombie: boolean } | 'absent' | 'hidden'
 
 /**
@@ -35,13 +35,9 @@ export function findPlace(host: StorageHost): Place {
   throw new VaultError('UNSAFE', `cannot lock files on "${host.platform}": only Linux and macOS are supported`)
 }
 
-/**
- * Looks a process up.
- *
- * @param isOwn whether the process ran under this process' user id, so that no setting can hide it.
- */
-export function findProcess(pid: number, host: StorageHost, isOwn: boolean): ProcessState {
-  return host.platform === 'linux' ? findLinuxProcess(pid, isOwn) : findMacProcess(pid)
+/** Looks a process of this user, or of any user when root asks, up: others may be hidden (proc(5), hidepid). */
+export function findProcess(pid: number, host: StorageHost): ProcessState {
+  return host.platform === 'linux' ? findLinuxProcess(pid) : findMacProcess(pid)
 }
 
 function findLinuxPlace(host: StorageHost): Place {
@@ -79,7 +75,7 @@ function readOptional(path: string): string {
   }
 }
 
-function findLinuxProcess(pid: number, isOwn: boolean): ProcessState {
+function findLinuxProcess(pid: number): ProcessState {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
     // proc_pid_stat(5): the second field is a name in parentheses and may itself hold spaces and parentheses.
@@ -88,9 +84,7 @@ function findLinuxProcess(pid: number, isOwn: boolean): ProcessState {
     if (state === undefined || start === undefined) return 'hidden'
     return { start, isZombie: state === 'Z' || state === 'X' }
   } catch (error) {
-    if (!isSystemError(error, 'ENOENT', 'ESRCH')) return 'hidden'
-    // proc(5): with hidepid=2 the processes of other users look as if they did not exist.
-    return isOwn || !/\bhidepid=(?!0|off)/.test(readOptional('/proc/self/mountinfo')) ? 'absent' : 'hidden'
+    return isSystemError(error, 'ENOENT', 'ESRCH') ? 'absent' : 'hidden'
   }
 }
 

@@ -1,0 +1,81 @@
+import type { Command } from 'commander'
+import { VaultError } from '../../errors.js'
+import { parseBaseUrl, SEARCH_CREDENTIAL, SEARCH_TOOL, search } from '../../search/search.js'
+import type { Secret } from '../../secret.js'
+import type { Vault } from '../../vault/vault.js'
+import { addCommand } from '../command.js'
+import type { Context } from '../context.js'
+import { type CommandShape, type GlobalOptions, wholeNumber } from '../flags.js'
+import { openForReading } from '../open-vault.js'
+import { NO_TOKEN_ARGUMENT, readToken, TOKEN_FILE_FLAG } from '../read-token.js'
+import { checkToken } from '../token-access.js'
+import { visible } from '../visible.js'
+
+/** Options of `search`. */
+export interface SearchOptions extends GlobalOptions {
+  readonly query: string
+  readonly numResults?: number
+  readonly tokenFile?: string
+}
+
+const SEARCH: CommandShape<SearchOptions> = {
+  name: 'search',
+  positionals: [{ key: 'query', arity: 'one' }],
+  flags: [
+    {
+      key: 'numResults',
+      long: '--num-results',
+      short: '-n',
+      value: 'N',
+      help: 'how many results, 1 to 20 (5)',
+      parse: wholeNumber(1, 20),
+    },
+    TOKEN_FILE_FLAG,
+  ],
+  refuseExtra: 'cannot search: the query is one argument; put it in quotes',
+  refuseFlags: { '--token': NO_TOKEN_ARGUMENT },
+  examples: [
+    ['search with a token from the environment', 'MCPVAULT_TOKEN=$TOKEN mcpvault search "model context protocol"'],
+    ['one result as the API gave it', 'mcpvault search "model context protocol" -n 1 --token-file token.txt --json'],
+  ],
+}
+
+/** Registers `search`. */
+export function addSearchCommand(parent: Command, context: Context, run = runSearch): void {
+  addCommand(parent, SEARCH, (options) => run(options, context))
+}
+
+/** Searches the web: checks the token, loads the credential for this one request, calls. */
+export async function runSearch(options: SearchOptions, context: Context): Promise<void> {
+  const token = await readToken(options, context)
+  const { vault, access } = await openForReading(options, context, 'needed')
+  const verdict = checkToken(token, { tool: SEARCH_TOOL, method: 'tools' }, { vault, access })
+  if (!verdict.allowed) {
+    throw new VaultError('UNAUTHORIZED', 'Unauthorized or expired token', {
+      hints: ['mcpvault token create --tools web_search'],
+    })
+  }
+  const credential = loadCredential(vault, context)
+  try {
+    const baseUrl = parseBaseUrl(context.env.SCAVIO_BASE_URL)
+    const answer = await search(options.query, { credential, baseUrl, numResults: options.numResults })
+    if (options.json) context.stdout.write(answer.body.endsWith('\n') ? answer.body : `${answer.body}\n`)
+    else context.stdout.write(formatResults(answer.results))
+  } finally {
+    credential.wipe()
+  }
+}
+
+function loadCredential(vault: Vault, context: Context): Secret {
+  if (vault.describe(SEARCH_CREDENTIAL) === undefined) {
+    throw new VaultError('NOT_FOUND', 'Credential not configured', { hints: [`mcpvault store ${SEARCH_CREDENTIAL}`] })
+  }
+  return vault.load(SEARCH_CREDENTIAL, { nowMs: context.now() })
+}
+
+function formatResults(
+  results: readonly { readonly title: string; readonly url: string; readonly snippet: string }[],
+): string {
+  const blocks = results.map(({ title, url, snippet }) => `\n${visible(title)}\n${visible(url)}\n${visible(snippet)}\n`)
+  return `Results: ${results.length}\n${blocks.join('')}`
+}

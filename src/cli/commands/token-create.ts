@@ -1,0 +1,86 @@
+import type { Command } from 'commander'
+import { VaultError } from '../../errors.js'
+import {
+  ANY_TOOL,
+  type Caveat,
+  caveatToJson,
+  formatBefore,
+  intersectCaveats,
+  type Method,
+} from '../../tokens/caveats.js'
+import { createToken, DEFAULT_TTL_SECONDS } from '../../tokens/change.js'
+import { addCommand } from '../command.js'
+import type { Context } from '../context.js'
+import type { CommandShape, GlobalOptions } from '../flags.js'
+import { openForReading } from '../open-vault.js'
+import { createPrinter } from '../printer.js'
+import { tokenAccess } from '../token-access.js'
+import { METHODS_FLAG, TOOLS_FLAG, TTL_FLAG } from '../token-flags.js'
+
+/** Options of `token create`. */
+export interface TokenCreateOptions extends GlobalOptions {
+  readonly tools?: readonly string[]
+  readonly methods?: readonly Method[]
+  readonly ttlSeconds?: number
+  readonly label?: string
+}
+
+const TOKEN_CREATE: CommandShape<TokenCreateOptions> = {
+  name: 'token create',
+  flags: [
+    TOOLS_FLAG,
+    { ...TTL_FLAG, help: 'how long it lives, at most 30d (1h)' },
+    { key: 'label', long: '--label', value: 'NAME', help: 'a name to revoke it by' },
+    METHODS_FLAG,
+  ],
+  examples: [
+    ['half an hour of one tool, in a script', 'TOKEN=$(mcpvault token create --tools web_search --ttl 30m)'],
+    ['a token with a name to revoke it by', 'mcpvault token create --tools web_search,github/get_issue --label ci'],
+  ],
+}
+
+/** Registers `token create`. */
+export function addTokenCreateCommand(parent: Command, context: Context, run = runTokenCreate): void {
+  addCommand(parent, TOKEN_CREATE, (options) => run(options, context))
+}
+
+/** Makes a token and prints it alone on stdout. */
+export async function runTokenCreate(options: TokenCreateOptions, context: Context): Promise<void> {
+  const { tools, methods, ttlSeconds, label } = options
+  if (tools === undefined) {
+    throw new VaultError('USAGE', 'cannot create a token without saying what it may call', {
+      hints: ['mcpvault token create --tools web_search'],
+    })
+  }
+  const opened = await openForReading(options, context, 'needed')
+  const printer = createPrinter(context, options)
+  if (tools.includes(ANY_TOOL)) printer.warn('this token may call every tool, also those that are added later')
+  const { token, record } = await createToken(tokenAccess(opened), {
+    tools,
+    methods,
+    ttlSeconds: ttlSeconds ?? DEFAULT_TTL_SECONDS,
+    label,
+  })
+  if (!options.json) context.stdout.write(`${token}\n`)
+  const scope = describeScope(record.caveats)
+  printer.done(
+    `created token ${record.id}${label === undefined ? '' : ` "${label}"`} for ${scope.tools.join(', ')} until ${scope.before}`,
+    {
+      token,
+      id: record.id,
+      label: label ?? null,
+      ...scope,
+      caveats: record.caveats.map(caveatToJson),
+    },
+  )
+}
+
+/** What caveats leave over, as `--json` shows it. */
+export function describeScope(caveats: readonly Caveat[]): {
+  methods: readonly string[]
+  tools: readonly string[]
+  before: string | null
+} {
+  const { methods, tools, beforeMs } = intersectCaveats(caveats)
+  return { methods, tools, before: beforeMs === undefined ? null : formatBefore(beforeMs) }
+}

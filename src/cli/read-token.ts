@@ -1,0 +1,46 @@
+import { resolve } from 'node:path'
+import { VaultError } from '../errors.js'
+import { readFileChecked } from '../storage/read-file.js'
+import type { Context } from './context.js'
+import type { Flag, GlobalOptions } from './flags.js'
+import { createWarner } from './open-vault.js'
+
+/** The flag of every command that takes a token. */
+export const TOKEN_FILE_FLAG: Flag = {
+  key: 'tokenFile',
+  long: '--token-file',
+  value: 'FILE',
+  help: 'read the token from a file, "-" for stdin (else MCPVAULT_TOKEN)',
+}
+
+/** Why no command takes a token as an argument. */
+export const NO_TOKEN_ARGUMENT = 'cannot take a token from an argument: other users can read the command line'
+
+const MAX_TOKEN_FILE_BYTES = 64 * 1024
+
+/**
+ * Reads the token that a command is given; undefined when there is none. White space around it is dropped.
+ *
+ * @throws {VaultError} NOT_FOUND if the file is not there, INPUT if it cannot be read as text
+ */
+export async function readToken(
+  options: GlobalOptions & { readonly tokenFile?: string },
+  context: Context,
+): Promise<string | undefined> {
+  const text = await readSource(options.tokenFile, context)
+  return text?.trim() || undefined
+}
+
+async function readSource(file: string | undefined, context: Context): Promise<string | undefined> {
+  if (file === undefined) return context.env.MCPVAULT_TOKEN
+  if (file === '-') return (await context.stdin.readAll(MAX_TOKEN_FILE_BYTES)).toString('utf8')
+  const path = resolve(context.cwd, file)
+  const snapshot = readFileChecked(path, {
+    what: 'the token file',
+    maxBytes: MAX_TOKEN_FILE_BYTES,
+    warn: createWarner(context),
+    host: context.host,
+  })
+  if (snapshot === undefined) throw new VaultError('NOT_FOUND', `no token file at "${path}"`)
+  return snapshot.bytes.toString('utf8')
+}
