@@ -88,7 +88,14 @@ function zoneOffsetMs(epochMs: number, zone: string | undefined): number {
     second: 'numeric',
   }).formatToParts(epochMs)
   const field = (type: Intl.DateTimeFormatPartTypes): number => Number(parts.find((part) => part.type === type)?.value)
-  const local = Date.UTC(field('year'), field('month') - 1, field('day'), field('hour'), field('minute'), field('second'))
+  const local = Date.UTC(
+    field('year'),
+    field('month') - 1,
+    field('day'),
+    field('hour'),
+    field('minute'),
+    field('second'),
+  )
   return local - Math.floor(epochMs / 1000) * 1000
 }
 

@@ -13,7 +13,7 @@ import {
   splitEntries,
 } from './native-format.js'
 import { type DataKeys, macOf, type RandomBytes, sealValue, valueContext } from './native-keys.js'
-import { NativeVault } from './native-vault.js'
+import type { NativeVault } from './native-vault.js'
 import {
   type Draft,
   type DraftOptions,
