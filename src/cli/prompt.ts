@@ -25,7 +25,8 @@ const SIGNALS = { SIGINT: 2, SIGQUIT: 3, SIGTERM: 15, SIGHUP: 1 } as const
  */
 export function createPrompter(world: PromptProcess): Prompter {
   return {
-    hidden: (question) => ask(world, (context) => password({ message: visible(question), mask: false }, context)),
+    hidden: (question) =>
+      ask(world, (context) => password({ message: visible(question), mask: false, toggleMask: false }, context)),
     confirm: (question) => ask(world, (context) => confirm({ message: visible(question), default: false }, context)),
   }
 }

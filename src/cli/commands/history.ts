@@ -1,9 +1,10 @@
 import type { Command } from 'commander'
+import { formatSpan } from '../../duration.js'
 import { readBackward } from '../../log/read.js'
 import { type LogRecord, recordName } from '../../log/record.js'
 import { readLog } from '../../rotation/ages.js'
 import type { Reader } from '../../storage/store.js'
-import { formatUtc } from '../../timestamp.js'
+import { formatUtc, parseTimestamp } from '../../timestamp.js'
 import { missingRecords } from '../../vault/change.js'
 import { unknownName } from '../../vault/name.js'
 import type { Credential } from '../../vault/vault.js'
@@ -11,7 +12,7 @@ import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import { type CommandShape, type GlobalOptions, wholeNumber } from '../flags.js'
 import { openForReading } from '../open-vault.js'
-import { createPrinter } from '../printer.js'
+import { type Cell, createPrinter } from '../printer.js'
 
 /** Options of `history`. */
 export interface HistoryOptions extends GlobalOptions {
@@ -53,10 +54,10 @@ export async function runHistory(options: HistoryOptions, context: Context): Pro
     await printer.table({
       headers: ['when', 'action', 'version', 'kept', 'by', 'reason'],
       rows: records.map((record) => [
-        record.rotated_at,
+        { plain: record.rotated_at, shown: formatWhen(record, { zone: access.zone, nowMs: context.now() }) },
         record.action,
         record.version === undefined ? '-' : String(record.version),
-        keptAs(record, credential),
+        keptAs(record, credential, context.now()),
         record.by ?? '-',
         record.reason ?? '',
       ]),
@@ -80,12 +81,23 @@ function takeOf(records: Iterable<LogRecord>, { name, limit = 100 }: HistoryOpti
   return taken
 }
 
+/** How long ago, for a person; the log's own text where it is no date, or lies ahead. */
+function formatWhen(
+  { rotated_at }: LogRecord,
+  { zone, nowMs }: { readonly zone: string | undefined; readonly nowMs: number },
+): string {
+  const at = parseTimestamp(rotated_at, zone)
+  return at === undefined || at.epochMs > nowMs ? rotated_at : `${formatSpan((nowMs - at.epochMs) / 1000)} ago`
+}
+
 /** What is left of the version that a record made: `current`, `until …`, or `-`. */
-function keptAs(record: LogRecord, credential: Credential | undefined): string {
+function keptAs(record: LogRecord, credential: Credential | undefined, nowMs: number): Cell {
   const isMaking = record.action !== 'retired' && record.action !== 'removed'
   const kept = credential?.versions.find((version) => isMaking && version.version === record.version)
   if (kept === undefined) return '-'
-  return kept.untilMs === undefined ? kept.stage : `until ${formatUtc(kept.untilMs)}`
+  if (kept.untilMs === undefined) return { plain: kept.stage, tone: 'good' }
+  const shown = kept.untilMs > nowMs ? `for ${formatSpan((kept.untilMs - nowMs) / 1000)} more` : 'for rollback only'
+  return { plain: `until ${formatUtc(kept.untilMs)}`, shown }
 }
 
 function toJson(record: LogRecord, credential: Credential | undefined): Record<string, unknown> {
