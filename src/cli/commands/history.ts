@@ -48,16 +48,20 @@ export async function runHistory(options: HistoryOptions, context: Context): Pro
   const records = readLog(access, (reader) => takeOf(newestFirst(pending, reader), options))
   const credential = vault.describe(options.name)
   if (records.length === 0 && credential === undefined) throw unknownName(options.name, vault.names())
+  // A name that was removed and stored anew counts its versions from 1 again: older records speak of other values.
+  const removedAt = records.findIndex((record) => record.action === 'removed')
+  const credentialOf = (index: number): Credential | undefined =>
+    removedAt >= 0 && index > removedAt ? undefined : credential
   const printer = createPrinter(context, options)
-  if (options.json) printer.json(records.map((record) => toJson(record, credential)))
+  if (options.json) printer.json(records.map((record, index) => toJson(record, credentialOf(index))))
   else {
     await printer.table({
       headers: ['when', 'action', 'version', 'kept', 'by', 'reason'],
-      rows: records.map((record) => [
+      rows: records.map((record, index) => [
         { plain: record.rotated_at, shown: formatWhen(record, { zone: access.zone, nowMs: context.now() }) },
         record.action,
         record.version === undefined ? '-' : String(record.version),
-        keptAs(record, credential, context.now()),
+        keptAs(record, credentialOf(index), context.now()),
         record.by ?? '-',
         record.reason ?? '',
       ]),
