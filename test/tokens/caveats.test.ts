@@ -1,0 +1,137 @@
+import { describe, expect, it } from 'vitest'
+import {
+  type Caveat,
+  encodeCaveat,
+  intersectCaveats,
+  isToolName,
+  METHODS,
+  parseCaveat,
+} from '../../src/tokens/caveats.js'
+
+const parse = (text: string): Caveat | undefined => parseCaveat(Buffer.from(text))
+
+describe('parseCaveat', () => {
+  it.each<[string, Caveat]>([
+    ['{"methods":["tools"]}', { type: 'methods', methods: ['tools'] }],
+    ['{"methods":["resources","metrics"]}', { type: 'methods', methods: ['resources', 'metrics'] }],
+    ['{"tools":["web_search","github/get_issue"]}', { type: 'tools', tools: ['web_search', 'github/get_issue'] }],
+    ['{"tools":["*"]}', { type: 'tools', tools: ['*'] }],
+    ['{"before":"2026-11-22T19:00:00Z"}', { type: 'before', epochMs: Date.UTC(2026, 10, 22, 19) }],
+  ])('reads %s and writes it back the same', (text, caveat) => {
+    expect(parse(text)).toEqual(caveat)
+    expect(encodeCaveat(caveat).toString()).toBe(text)
+  })
+
+  it.each([
+    // Caveats of the design that this version does not know yet must be refused, not ignored.
+    '{"args":[["web_search","num_results","<=",5]]}',
+    '{"calls":[10,"AAAAAAAAAAA"]}',
+    '{"rate":"30/m"}',
+    '{"digest":{"web_search":"sha256:00"}}',
+    '{"__proto__":["tools"]}',
+    '{"constructor":["tools"]}',
+    '{}',
+    '{"tools":["a"],"before":"2026-11-22T19:00:00Z"}',
+    '{"tools":["a"],"tools":["a"]}',
+    '{"tools":["b"],"tools":["a"]}',
+    '{"tools": ["a"]}',
+    ' {"tools":["a"]}',
+    '{"tools":["a"]}\n',
+    '{"\\u0074ools":["a"]}',
+    '{"tools":["\\u0061"]}',
+    '{"Tools":["a"]}',
+    '{"tools":[]}',
+    '{"tools":"a"}',
+    '{"tools":{"0":"a"}}',
+    '{"tools":["a",1]}',
+    '{"tools":[null]}',
+    '{"tools":["a b"]}',
+    '{"tools":["a,b"]}',
+    '{"tools":["web_*"]}',
+    '{"tools":["github/"]}',
+    '{"tools":[""]}',
+    '{"methods":["sampling"]}',
+    '{"methods":["toString"]}',
+    '{"methods":[]}',
+    '{"methods":"tools"}',
+    '{"before":"2026-11-22T19:00:00.000Z"}',
+    '{"before":"2026-11-22T19:00:00+00:00"}',
+    '{"before":"2026-11-22T19:00:00"}',
+    '{"before":"2026-11-22 19:00:00Z"}',
+    '{"before":"2026-11-22T19:00Z"}',
+    '{"before":"2026-02-30T19:00:00Z"}',
+    '{"before":"2026-11-22T24:00:00Z"}',
+    '{"before":"1969-12-31T23:59:59Z"}',
+    '{"before":1795374000}',
+    '["tools"]',
+    '"tools"',
+    'null',
+    '1',
+    '',
+    'account = 3735928559',
+  ])('refuses %s', (text) => {
+    expect(parse(text)).toBeUndefined()
+  })
+
+  it('refuses bytes that are not UTF-8', () => {
+    expect(
+      parseCaveat(Buffer.concat([Buffer.from('{"tools":["a'), Buffer.of(0xff), Buffer.from('"]}')])),
+    ).toBeUndefined()
+  })
+})
+
+describe('isToolName', () => {
+  it('takes printable names of up to 128 bytes, bare or behind an upstream', () => {
+    for (const name of ['web_search', 'github/get_issue', 'a/b/c', 'x'.repeat(128), "it's", 'a.b-c:d']) {
+      expect(isToolName(name)).toBe(true)
+    }
+  })
+
+  it('refuses what no list on a command line could hold, patterns, and names with nothing in a part', () => {
+    for (const name of [
+      '',
+      'a b',
+      'a\tb',
+      'a,b',
+      '*',
+      'a*',
+      '/a',
+      'a/',
+      'a//b',
+      'é',
+      '\u202e',
+      'x'.repeat(129),
+      'a\n',
+    ]) {
+      expect(isToolName(name)).toBe(false)
+    }
+  })
+})
+
+describe('intersectCaveats', () => {
+  it('leaves everything over when there are none', () => {
+    expect(intersectCaveats([])).toEqual({ methods: METHODS, tools: ['*'], beforeMs: undefined })
+  })
+
+  it('keeps what every caveat allows, and the earliest end', () => {
+    const scope = intersectCaveats([
+      { type: 'tools', tools: ['*'] },
+      { type: 'before', epochMs: 2000 },
+      { type: 'tools', tools: ['a', 'b', 'c'] },
+      { type: 'methods', methods: ['tools', 'prompts'] },
+      { type: 'tools', tools: ['c', 'b', 'd'] },
+      { type: 'tools', tools: ['*'] },
+      { type: 'before', epochMs: 1000 },
+      { type: 'methods', methods: ['tools'] },
+    ])
+    expect(scope).toEqual({ methods: ['tools'], tools: ['b', 'c'], beforeMs: 1000 })
+  })
+
+  it('can leave nothing over', () => {
+    const caveats: Caveat[] = [
+      { type: 'tools', tools: ['a'] },
+      { type: 'tools', tools: ['b'] },
+    ]
+    expect(intersectCaveats(caveats).tools).toEqual([])
+  })
+})
