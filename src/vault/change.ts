@@ -1,21 +1,28 @@
 import { VaultError } from '../errors.js'
-import { appendRecords, nextLink } from '../log/append.js'
-import { hasRecord, type LogTail, readBackward, readTail } from '../log/read.js'
-import { type LogRecord, hashRecord, recordName, sealRecord } from '../log/record.js'
+import { appendRecords } from '../log/append.js'
+import { recordName } from '../log/record.js'
 import { ConflictError, type Snapshot, type Transaction } from '../storage/store.js'
 import { formatUtc } from '../timestamp.js'
-import { checkMark, raiseMark, restored, type Standing } from './marks.js'
+import { allowStanding, compareMark, raiseMark, readMark, restored, type Standing } from './marks.js'
 import { NativeDraft } from './native-draft.js'
 import type { DataKeys } from './native-keys.js'
 import { NativeVault, noKey } from './native-vault.js'
-import { parseVault, readVault } from './open.js'
+import { pause, readAndParse } from './open.js'
+import {
+  appendCommitted,
+  appendEvents,
+  linkEvents,
+  missingRecords,
+  readLogTail,
+  recordsAfter,
+  whenStill,
+} from './outbox.js'
 import { TutorialDraft, type TutorialVault } from './tutorial-vault.js'
-import type { Draft, LogAnchor, LogEvent, VaultAccess } from './vault.js'
+import type { Draft, LogEvent, VaultAccess } from './vault.js'
 
 /** How often a change is started again because another program wrote the file without taking the lock. */
 const ATTEMPTS = 20
-/** A pending record is looked for among this many more than are pending: other programs may have appended since. */
-const REPLAY_SLACK = 1000
+const CONFLICT_PAUSE_MS = 10
 
 /**
  * Changes the vault and records it in the log, as one transaction in the native format: the records are committed inside
@@ -29,13 +36,32 @@ const REPLAY_SLACK = 1000
  * DURABILITY if the change stands but is not confirmed.
  */
 export async function changeVault<T>(access: VaultAccess, command: string, change: (draft: Draft) => T): Promise<T> {
+  return runChange(access, command, (transaction) => {
+    if (access.key === undefined) throw noKey()
+    const { snapshot, vault } = readAndParse(transaction, access)
+    const target = { access, transaction, snapshot }
+    return vault instanceof NativeVault ? changeNative(vault, target, change) : changeTutorial(vault, target, change)
+  })
+}
+
+/**
+ * Runs a change under the lock, and again from its beginning when another program has written meanwhile.
+ *
+ * @throws {VaultError} LOCKED if that never ends, and what `body` throws.
+ */
+export async function runChange<T>(
+  access: VaultAccess,
+  command: string,
+  body: (transaction: Transaction) => T,
+): Promise<T> {
   return access.store.transaction(command, (transaction) => {
     for (let attempt = 1; ; attempt++) {
       try {
-        return changeOnce(access, transaction, change)
+        return body(transaction)
       } catch (error) {
         if (!(error instanceof ConflictError)) throw error
         if (attempt === ATTEMPTS) throw tooBusy(access)
+        pause(CONFLICT_PAUSE_MS)
       }
     }
   })
@@ -43,14 +69,6 @@ export async function changeVault<T>(access: VaultAccess, command: string, chang
 
 function tooBusy(access: VaultAccess): VaultError {
   return new VaultError('LOCKED', `cannot change "${access.store.locate('vault')}": another program keeps writing it`)
-}
-
-function changeOnce<T>(access: VaultAccess, transaction: Transaction, change: (draft: Draft) => T): T {
-  const snapshot = readVault(transaction, access.store.locate('vault'))
-  if (access.key === undefined) throw noKey()
-  const vault = parseVault(snapshot.bytes, access.key)
-  const target = { access, transaction, snapshot }
-  return vault instanceof NativeVault ? changeNative(vault, target, change) : changeTutorial(vault, target, change)
 }
 
 /** A change under way. */
@@ -64,24 +82,20 @@ function changeNative<T>(vault: NativeVault, target: Target, change: (draft: Dra
   const { access, transaction } = target
   const { keys } = vault
   if (keys === undefined) throw noKey()
-  const standing = checkMark(vault, access, 'write')
-  replayPending(vault, transaction)
-  const events: LogEvent[] = noticeRestore(vault, standing, target)
+  const standing = compareMark(vault, readMark(vault.id, access), access)
+  allowStanding(standing, access, 'write')
+  const events = settleLog(vault, standing, target)
   const draft = new NativeDraft(vault, keys, { nowMs: access.now(), randomBytes: access.randomBytes.bind(access) })
   const result = change(draft)
   events.push(...draft.events)
   if (events.length === 0) return result
-  const records = linkRecords(events, access, { anchor: vault.logAnchor, tail: tailOf(transaction) })
+  const records = linkEvents(events, access, { anchor: vault.logAnchor, tail: readLogTail(transaction) })
   const { header } = vault.parts
   const last = records.at(-1)
   const log = { seq: last?.seq ?? header.log.seq, head: last?.hash ?? header.log.head, pending: records }
   const bytes = draft.seal({ ...header, gen: standing.highestGen + 1, log })
   writeVault(target, bytes, { dropsValues: draft.dropsValues, verify: (read) => reopen(read, keys) })
-  try {
-    appendRecords(transaction, records)
-  } catch (error) {
-    throw unrecorded(error, 'its record is kept in the vault and is written to the log by the next command that writes')
-  }
+  appendCommitted(transaction, records)
   raiseMark(reopen(bytes, keys), access)
   return result
 }
@@ -96,7 +110,7 @@ function changeTutorial<T>(vault: TutorialVault, target: Target, change: (draft:
   const result = change(draft)
   if (draft.events.length === 0) return result
   // Read before the vault is written: a log that cannot be read must not leave a change without its record.
-  const records = linkRecords(draft.events, access, { tail: tailOf(transaction) })
+  whenStill(transaction, () => readLogTail(transaction))
   const bytes = draft.seal()
   writeVault(target, bytes, {
     dropsValues: draft.dropsValues,
@@ -104,24 +118,8 @@ function changeTutorial<T>(vault: TutorialVault, target: Target, change: (draft:
       if (!read.equals(bytes)) throw new VaultError('IO', 'the disk gave back other bytes than were written')
     },
   })
-  try {
-    appendTo(transaction, records)
-  } catch (error) {
-    throw unrecorded(error, 'the log has no record of it, so the credential will be shown as due')
-  }
+  appendEvents(draft.events, access, transaction)
   return result
-}
-
-/** The tutorial's log may be written by others at any time: look again when it was. */
-function appendTo(transaction: Transaction, records: readonly LogRecord[]): void {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      appendRecords(transaction, records)
-      return
-    } catch (error) {
-      if (!(error instanceof ConflictError) || attempt === ATTEMPTS) throw error
-    }
-  }
 }
 
 function writeVault(
@@ -143,93 +141,43 @@ function reopen(bytes: Buffer, keys: DataKeys): NativeVault {
   return NativeVault.openWith(bytes, keys)
 }
 
-function unrecorded(error: unknown, what: string): VaultError {
-  return new VaultError('DURABILITY', `the change stands, but the rotation log could not be written: ${what}`, {
-    cause: error,
-    hints: error instanceof VaultError ? [error.message, ...error.hints] : [],
-  })
-}
-
-/** Appends what the vault committed and the log never got. */
-function replayPending(vault: NativeVault, transaction: Transaction): void {
-  const { pending } = vault.logAnchor
-  if (pending.length === 0) return
-  const missing = missingRecords(pending, transaction)
-  if (missing.length > 0) appendRecords(transaction, missing)
-}
-
-function tailOf(source: Pick<Transaction, 'open'>): LogTail | undefined {
-  const reader = source.open('log')
-  if (reader === undefined) return undefined
-  try {
-    return readTail(reader)
-  } finally {
-    reader.close()
-  }
-}
-
-/** Chains events to the log's last record. */
-function linkRecords(
-  events: readonly LogEvent[],
-  access: VaultAccess,
-  from: { readonly tail: LogTail | undefined; readonly anchor?: LogAnchor },
-): LogRecord[] {
-  let link = nextLink(from.tail, from.anchor)
-  return events.map((event) => {
-    const record = sealRecord({ ...event, by: access.by }, { ...link, id: access.randomBytes(8).toString('hex') })
-    link = { seq: link.seq + 1, prev: hashRecord(record) }
-    return record
-  })
-}
-
-/** Gives the pending records that a log does not hold. */
-export function missingRecords(pending: readonly LogRecord[], source: Pick<Transaction, 'open'>): readonly LogRecord[] {
-  const reader = source.open('log')
-  if (reader === undefined) return pending
-  try {
-    return pending.filter(
-      (record) => record.id === undefined || !hasRecord(reader, record.id, pending.length + REPLAY_SLACK),
-    )
-  } finally {
-    reader.close()
-  }
-}
-
 /**
- * Notices that an old vault was put back: the log or the mark is ahead of it. With `--accept-restore` the log gets a
- * record of it, and what was rotated since is listed.
+ * Brings vault and log together before a change: appends what the vault has committed and the log never got, or notices
+ * that an old vault was put back, because the log or the mark is ahead of it. With `--accept-restore` that is listed,
+ * and the records to write before those of the change are given back.
  *
  * @throws {VaultError} RESTORED
  */
-function noticeRestore(vault: NativeVault, standing: Standing, target: Target): LogEvent[] {
-  const { access, transaction } = target
-  const { header } = vault.parts
-  const since = recordsAfter(header.log.seq, transaction)
-  if (since.length === 0 && !standing.isBehind) return []
-  if (!access.acceptRestore) {
-    throw restored(
-      `the rotation log is ahead of this copy of the vault (record ${since[0]?.seq} after ${header.log.seq})`,
-    )
+function settleLog(vault: NativeVault, standing: Standing, { access, transaction }: Target): LogEvent[] {
+  const { seq, pending } = vault.logAnchor
+  const since = recordsAfter(seq, transaction)
+  if (since.length > 0 && !access.acceptRestore) {
+    const last = since[0]?.seq
+    throw restored(`the rotation log is ahead of this copy of the vault (record ${last} after ${seq})`)
+  }
+  const missing = missingRecords(pending, transaction)
+  if (since.length === 0) {
+    warnOfLostRecords(vault, access, transaction)
+    appendRecords(transaction, missing)
+    if (standing.behind === undefined) return []
   }
   for (const record of since) {
     access.warn(`since this copy was made: "${recordName(record) ?? ''}" ${record.action} at ${record.rotated_at}`)
   }
-  const reason = `generation ${header.gen} goes on as ${standing.highestGen + 1}`
-  return [{ credential: null, rotated_at: formatUtc(access.now()), action: 'restored', reason }]
+  const reason = `generation ${vault.parts.header.gen} goes on as ${standing.highestGen + 1}`
+  const accepted: LogEvent = { credential: null, rotated_at: formatUtc(access.now()), action: 'restored', reason }
+  // What this copy had committed on its own while the log went on elsewhere gets a new place in the order.
+  return since.length === 0 ? [accepted] : [...missing, accepted]
 }
 
-/** Reads the records that were sealed after a sequence number, newest first. */
-function recordsAfter(seq: number, source: Pick<Transaction, 'open'>): readonly LogRecord[] {
-  const reader = source.open('log')
-  if (reader === undefined) return []
-  try {
-    const records: LogRecord[] = []
-    for (const record of readBackward(reader)) {
-      if (record.seq !== undefined && record.seq <= seq) break
-      if (record.seq !== undefined) records.push(record)
-    }
-    return records
-  } finally {
-    reader.close()
-  }
+/** A log that was cut, deleted or moved is gone on with, but never in silence. */
+function warnOfLostRecords(vault: NativeVault, access: VaultAccess, transaction: Transaction): void {
+  const { seq, pending } = vault.logAnchor
+  const appended = (pending[0]?.seq ?? seq + 1) - 1
+  const found = readLogTail(transaction)?.lastSeq ?? 0
+  if (found >= appended) return
+  const place = access.store.locate('log')
+  access.warn(
+    `the rotation log "${place}" ends at record ${found}, but the vault has committed ${appended}: run mcpvault log verify`,
+  )
 }

@@ -1,12 +1,12 @@
 import { VaultError } from '../errors.js'
-import { readTail } from '../log/read.js'
-import { hashRecord } from '../log/record.js'
 import type { Transaction } from '../storage/store.js'
+import { runChange } from './change.js'
 import type { VaultKey } from './key.js'
 import { raiseMark } from './marks.js'
 import { joinNative, type NativeHeader } from './native-format.js'
 import { type DataKeys, deriveDataKeys, macOf, type RandomBytes, sealTokensKey, wrapSlot } from './native-keys.js'
 import { NativeVault, noKey } from './native-vault.js'
+import { readLogTail } from './outbox.js'
 import type { VaultAccess, VaultFormat } from './vault.js'
 
 /** An empty native vault in memory, with the keys that were drawn for it. */
@@ -15,32 +15,33 @@ export interface FreshVault {
   readonly keys: DataKeys
 }
 
+/** What a vault is made with instead of drawing it: `upgrade` keeps the tokens that there are. */
+export interface KeptTokens {
+  /** 16 bytes. */
+  readonly vaultId: Buffer
+  /** 32 bytes. */
+  readonly tokensKey: Buffer
+}
+
 const NO_RECORD = '0'.repeat(64)
 
-/**
- * Draws the keys of a new native vault and wraps the data key for one key.
- *
- * @param log where the rotation log stands, when one lies there already: its chain goes on.
- */
-export function drawVault(
-  key: VaultKey,
-  randomBytes: RandomBytes,
-  log?: { readonly seq: number; readonly head: string },
-): FreshVault {
-  const vaultId = randomBytes(16)
+/** Draws the keys of a new native vault and wraps the data key for one key. */
+export function drawVault(key: VaultKey, randomBytes: RandomBytes, kept?: KeptTokens): FreshVault {
+  const vaultId = kept?.vaultId ?? randomBytes(16)
   const dekId = 'd1'
   const dek = randomBytes(32)
   const { commit, ...keys } = deriveDataKeys(dek, vaultId)
   const slot = wrapSlot(dek, key, { vaultId, dekId, randomBytes })
+  const tokensKey = kept?.tokensKey ?? randomBytes(32)
   const header: NativeHeader = {
     vault_id: vaultId.toString('base64url'),
     gen: 1,
     keys: [slot],
     dek: { id: dekId, commit: commit.toString('base64url'), count: 0 },
-    tokens_key: sealTokensKey(keys, randomBytes(32), { vaultId, dekId, randomBytes }),
+    tokens_key: sealTokensKey(keys, tokensKey, { vaultId, dekId, randomBytes }),
     configs: [],
     journal: [],
-    log: { seq: log?.seq ?? 0, head: log?.head ?? NO_RECORD, pending: [] },
+    log: { seq: 0, head: NO_RECORD, pending: [] },
   }
   return { header, keys }
 }
@@ -48,36 +49,43 @@ export function drawVault(
 /**
  * Creates an empty vault.
  *
- * @throws {VaultError} EXISTS if there is one, NO_KEY, LOCKED, IO, DURABILITY, and DAMAGED if the log beside it is
+ * @throws {VaultError} EXISTS if there is one, or a native one would share the log or the token records of another;
+ * NO_KEY, LOCKED, IO, DURABILITY, and DAMAGED if the log beside it is.
  */
 export async function createVault(access: VaultAccess, format: VaultFormat): Promise<void> {
   const { key, store } = access
   if (key === undefined) throw noKey()
-  await store.transaction('init', (transaction) => {
+  await runChange(access, 'init', (transaction) => {
     if (transaction.read('vault') !== undefined) {
       throw new VaultError('EXISTS', `a vault is already there: "${store.locate('vault')}"`, {
         hints: ['mcpvault list'],
       })
     }
-    if (format === 'tutorial') {
-      transaction.replace('vault', Buffer.from('{}\n'), { expected: undefined, verify: () => undefined })
-      return
-    }
-    const fresh = drawVault(key, access.randomBytes.bind(access), logStand(transaction))
-    const bytes = joinNative(fresh.header, [], (input) => macOf(fresh.keys, input))
-    transaction.replace('vault', bytes, { expected: undefined, verify: (read) => void NativeVault.open(read, key) })
-    raiseMark(NativeVault.openWith(bytes, fresh.keys), access)
+    if (format === 'native') createNative(access, key, transaction)
+    else transaction.replace('vault', Buffer.from('{}\n'), { expected: undefined, verify: () => undefined })
   })
 }
 
-/** Where a log that lies there already ends, so that a new vault's records continue its chain. */
-export function logStand(transaction: Transaction): { readonly seq: number; readonly head: string } | undefined {
-  const reader = transaction.open('log')
-  if (reader === undefined) return undefined
-  try {
-    const last = readTail(reader).lastRecord
-    return last && { seq: last.seq ?? 0, head: hashRecord(last) }
-  } finally {
-    reader.close()
+function createNative(access: VaultAccess, key: VaultKey, transaction: Transaction): void {
+  refuseSharing(access, transaction)
+  const fresh = drawVault(key, access.randomBytes.bind(access))
+  const bytes = joinNative(fresh.header, [], (input) => macOf(fresh.keys, input))
+  transaction.replace('vault', bytes, { expected: undefined, verify: (read) => void NativeVault.open(read, key) })
+  raiseMark(NativeVault.openWith(bytes, fresh.keys), access)
+}
+
+/** Two vaults in one log would take each other for restored copies, and neither could read the other's token records. */
+function refuseSharing({ store }: VaultAccess, transaction: Transaction): void {
+  const log = store.locate('log')
+  if (readLogTail(transaction)?.lastRecord !== undefined) {
+    throw new VaultError('EXISTS', `cannot make a vault: the rotation log "${log}" belongs to another one`, {
+      hints: [`mv -i "${log}" "${log}.old"`, 'or keep the new log elsewhere: add --log FILE to every command'],
+    })
+  }
+  const tokens = store.locate('tokens')
+  if ((transaction.read('tokens')?.bytes.length ?? 0) > 0) {
+    throw new VaultError('EXISTS', `cannot make a vault: the token records "${tokens}" belong to another one`, {
+      hints: [`mv -i "${tokens}" "${tokens}.old"`, 'or make the vault in a directory of its own'],
+    })
   }
 }

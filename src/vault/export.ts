@@ -74,6 +74,13 @@ function formatEnv(entries: readonly (readonly [string, string])[]): string {
           },
         )
       }
+      if (text.includes('\0')) {
+        throw new VaultError(
+          'INPUT',
+          `cannot export: the value of "${name}" holds a NUL, which no environment variable can`,
+          { hints: ['mcpvault export --format json'] },
+        )
+      }
       taken.set(variable, name)
       return `${variable}='${text.replaceAll("'", `'\\''`)}'\n`
     })

@@ -9,36 +9,50 @@ type VaultMark = NonNullable<Mark['vault']>
 export interface Standing {
   /** The highest generation known; the next one written must be above it. */
   readonly highestGen: number
-  /** The copy is older than one that was seen, or a fork of it. */
-  readonly isBehind: boolean
+  /** Says, for people, that the copy is older than one that was seen or a fork of it; undefined when it is neither. */
+  readonly behind: string | undefined
+}
+
+/** The mark of a vault, or undefined on first sight. @throws {VaultError} DAMAGED if the mark is */
+export function readMark(id: string, access: VaultAccess): VaultMark | undefined {
+  return access.store.marks.read(id)?.vault
 }
 
 /**
- * Compares a vault with the furthest state that this machine has seen of it, and moves the mark up to it once the vault
- * is verified.
+ * Compares a vault with the furthest state that this machine has seen of it.
  *
- * An older or forked copy is refused for writing; for reading it is refused too, except in a git work tree, where
- * checking out an older commit is normal and is warned of.
+ * The mark is raised only after a commit. Whoever reads without the lock must have read the mark before the vault, or a
+ * writer between the two reads makes the vault look old.
  *
- * @throws {VaultError} RESTORED, UNSAFE if the data key is not the one seen before
+ * @throws {VaultError} UNSAFE if the data key is not the one seen before
  */
-export function checkMark(vault: NativeVault, access: VaultAccess, purpose: 'read' | 'write'): Standing {
-  const seen = access.store.marks.read(vault.id)?.vault
+export function compareMark(vault: NativeVault, seen: VaultMark | undefined, access: VaultAccess): Standing {
   const here = markOf(vault)
-  if (seen !== undefined) {
-    if (seen.commit !== here.commit) throw otherDataKey(access)
-    const isBehind = here.gen < seen.gen || (here.gen === seen.gen && here.mac !== seen.mac)
-    if (isBehind) {
-      allowBehind(describeGap(here, seen), access, purpose)
-      return { highestGen: seen.gen, isBehind }
-    }
-  }
-  if (vault.isVerified && (seen === undefined || here.gen > seen.gen)) raiseMark(vault, access)
-  return { highestGen: here.gen, isBehind: false }
+  if (seen === undefined) return { highestGen: here.gen, behind: undefined }
+  if (seen.commit !== here.commit) throw otherDataKey(access)
+  const isFork = here.gen === seen.gen && here.mac !== seen.mac
+  const behind = isFork || here.gen < seen.gen ? describeGap(here, seen) : undefined
+  return { highestGen: Math.max(here.gen, seen.gen), behind }
 }
 
-/** Moves the mark to a verified vault; a lower one never replaces a higher one. */
+/**
+ * Refuses an old or forked copy for writing; for reading too, except in a git work tree, where checking out an older
+ * commit is normal and is warned of. `--accept-restore` lets it pass.
+ *
+ * @throws {VaultError} RESTORED
+ */
+export function allowStanding({ behind }: Standing, access: VaultAccess, purpose: 'read' | 'write'): void {
+  if (behind === undefined) return
+  if (purpose === 'read' && (access.acceptRestore || access.isInGit())) access.warn(behind)
+  else if (!access.acceptRestore) throw restored(behind)
+}
+
+/**
+ * Moves the mark to a verified vault; a lower one never replaces a higher one. Where marks cannot be kept, the vault
+ * works without them.
+ */
 export function raiseMark(vault: NativeVault, access: VaultAccess): void {
+  if (!vault.isVerified) return
   const here = markOf(vault)
   access.store.marks.raise(vault.id, (stored) => {
     if (stored?.vault !== undefined && stored.vault.gen >= here.gen) return undefined
@@ -55,15 +69,6 @@ function describeGap(here: VaultMark, seen: VaultMark): string {
   return here.gen === seen.gen
     ? `this copy of the vault and one that this machine has seen were both written as generation ${here.gen}`
     : `this copy of the vault is older (generation ${here.gen}) than one that this machine has seen (${seen.gen})`
-}
-
-function allowBehind(what: string, access: VaultAccess, purpose: 'read' | 'write'): void {
-  if (access.acceptRestore) return
-  if (purpose === 'read' && access.isInGit()) {
-    access.warn(what)
-    return
-  }
-  throw restored(what)
 }
 
 /** Builds the error for an old or forked copy. */

@@ -96,11 +96,12 @@ export class NativeDraft implements Draft {
     const value = this.#vault.openVersion(name, target)
     // The target's value lives on under a new number, so its old number is not a retirement.
     const others = entry.versions.filter((version) => version !== target)
-    return this.#promote(
-      name,
-      { ...entry, versions: others },
-      { value, since: target.since, action: 'rolled-back', ...options },
-    )
+    try {
+      const from = { ...entry, versions: others }
+      return this.#promote(name, from, { value, since: target.since, action: 'rolled-back', ...options })
+    } finally {
+      value.wipe()
+    }
   }
 
   remove(name: string, options: DraftOptions): void {

@@ -13,9 +13,9 @@ import { isUtf8 } from 'node:buffer'
 import { decodeBase64url } from '../crypto/encoding.js'
 import { VaultError } from '../errors.js'
 import type { LogRecord } from '../log/record.js'
-import { parseTimestamp } from '../timestamp.js'
+import { formatUtc, parseTimestamp } from '../timestamp.js'
 import { MAX_NAME_BYTES } from './name.js'
-import { MAX_ENTRIES } from './vault.js'
+import { MAX_ENTRIES, MAX_VAULT_BYTES } from './vault.js'
 
 /** First line of every native vault. */
 export const NATIVE_MAGIC = '["mcpvault/1",\n'
@@ -96,7 +96,8 @@ export function splitNative(bytes: Buffer): NativeParts {
     throw damaged('its first line is not that of a format this version knows')
   }
   const headerEnd = bytes.indexOf(0x0a, headerStart)
-  if (headerEnd < 0 || headerEnd - headerStart > MAX_HEADER_BYTES) throw damaged('its header line is cut or too long')
+  if (headerEnd < 0 || headerEnd - 1 - headerStart > MAX_HEADER_BYTES)
+    throw damaged('its header line is cut or too long')
   const macStart = bytes.length - TRAILER_BYTES
   const trailer = /^"([A-Za-z0-9_-]{43})"\]\n$/.exec(bytes.toString('latin1', macStart))
   const mac = trailer && decodeBase64url(trailer[1] ?? '')
@@ -110,7 +111,11 @@ export function splitNative(bytes: Buffer): NativeParts {
   }
 }
 
-/** Puts a file together; `sealMac` gets every byte that the MAC covers. */
+/**
+ * Puts a file together; `sealMac` gets every byte that the MAC covers.
+ *
+ * @throws {VaultError} INPUT if the header would be over 64 KiB or the file over 64 MiB: nobody could read it again.
+ */
 export function joinNative(
   header: NativeHeader,
   entryLines: readonly Buffer[],
@@ -121,7 +126,15 @@ export function joinNative(
     throw new VaultError('INPUT', 'cannot write the vault: its header would be over 64 KiB')
   }
   const input = Buffer.concat([Buffer.from(`${NATIVE_MAGIC}${headerText},\n`), ...entryLines, Buffer.from('"')])
-  return Buffer.concat([input, Buffer.from(`${sealMac(input).toString('base64url')}"]\n`)])
+  const bytes = Buffer.concat([input, Buffer.from(`${sealMac(input).toString('base64url')}"]\n`)])
+  checkFileSize(bytes)
+  return bytes
+}
+
+/** Refuses to write a vault that is too large to be read again. @throws {VaultError} INPUT */
+export function checkFileSize(bytes: Buffer): void {
+  if (bytes.length <= MAX_VAULT_BYTES) return
+  throw new VaultError('INPUT', 'cannot write the vault: it would be over 64 MiB, its limit')
 }
 
 function parseHeader(line: Buffer): NativeHeader {
@@ -191,7 +204,7 @@ function rebuildSlot(value: unknown): KeySlot | undefined {
 function rebuildEntry(value: unknown): readonly [string, NativeEntry] | undefined {
   if (!Array.isArray(value) || value.length !== 2) return undefined
   const [name, entry] = value as readonly unknown[]
-  if (typeof name !== 'string' || Buffer.byteLength(name) > MAX_NAME_BYTES || !isObject(entry)) return undefined
+  if (typeof name !== 'string' || !isNativeName(name) || !isObject(entry)) return undefined
   if (!Array.isArray(entry.versions) || entry.versions.length === 0) return undefined
   const versions = entry.versions.map(rebuildVersion)
   if (!versions.every((version) => version !== undefined)) return undefined
@@ -199,6 +212,14 @@ function rebuildEntry(value: unknown): readonly [string, NativeEntry] | undefine
   const { note } = entry
   if (note !== undefined && typeof note !== 'string') return undefined
   return [name, note === undefined ? { versions } : { versions, note }]
+}
+
+/**
+ * Tells whether the native format can hold a name. Half of a surrogate pair has no UTF-8, so two such names would be
+ * sealed and sorted as one.
+ */
+export function isNativeName(name: string): boolean {
+  return name.isWellFormed() && Buffer.byteLength(name) <= MAX_NAME_BYTES
 }
 
 function rebuildVersion(value: unknown): NativeVersion | undefined {
@@ -272,13 +293,13 @@ export function splitEntries(entries: Buffer): Map<string, Buffer> {
 function entryName(line: Buffer): string {
   let end = 2
   while (end < line.length && line[end] !== 0x22) end += line[end] === 0x5c ? 2 : 1
-  const name = line[0] === 0x5b && line[1] === 0x22 ? parseCanonical(line.subarray(1, end + 1), asString) : undefined
+  const name = line[0] === 0x5b && line[1] === 0x22 ? parseCanonical(line.subarray(1, end + 1), asName) : undefined
   if (name === undefined) throw damaged('an entry has no readable name')
   return name
 }
 
-function asString(value: unknown): string | undefined {
-  return typeof value === 'string' ? value : undefined
+function asName(value: unknown): string | undefined {
+  return typeof value === 'string' && isNativeName(value) ? value : undefined
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
@@ -299,5 +320,6 @@ function isBinary(value: unknown, length?: number): value is string {
 }
 
 function isTime(value: unknown): value is string {
-  return typeof value === 'string' && value.endsWith('Z') && parseTimestamp(value) !== undefined
+  const time = typeof value === 'string' ? parseTimestamp(value) : undefined
+  return time !== undefined && formatUtc(time.epochMs) === value
 }

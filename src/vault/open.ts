@@ -1,33 +1,37 @@
 import { VaultError } from '../errors.js'
 import type { Snapshot, Store } from '../storage/store.js'
 import type { VaultKey } from './key.js'
-import { checkMark } from './marks.js'
+import { allowStanding, compareMark, raiseMark, readMark, type Standing } from './marks.js'
 import { NativeVault } from './native-vault.js'
 import { TutorialVault } from './tutorial-vault.js'
 import { MAX_VAULT_BYTES, type Vault, type VaultAccess } from './vault.js'
 
-const ATTEMPTS = 6
-const PAUSE_MS = 25
+const ATTEMPTS = 20
+/** How long a file that does not parse must have kept still before it counts as damaged. */
+const STILL_MS = 50
 
 /**
  * Reads and opens the vault; without a key it is opened unverified and gives no values.
  *
- * A tutorial program writes in place, so its file may be half-written at the moment of reading, and a writer may move the
- * marks between our two reads: a failure counts only once the file has kept still.
- *
  * @throws {VaultError} NOT_FOUND, DAMAGED, WRONG_KEY, RESTORED, UNSAFE, INPUT, IO
  */
 export function openVault(access: VaultAccess): Vault {
-  for (let attempt = 1; ; attempt++) {
-    const snapshot = readVault(access.store, access.store.locate('vault'))
-    try {
-      const vault = parseVault(snapshot.bytes, access.key)
-      if (vault instanceof NativeVault) checkMark(vault, access, 'read')
-      return vault
-    } catch (error) {
-      if (attempt === ATTEMPTS || !mayPass(error, snapshot, access)) throw error
-    }
-  }
+  const { vault } = readAndParse(access.store, access)
+  if (!(vault instanceof NativeVault)) return vault
+  const seen = readMark(vault.id, access)
+  const standing = compareMark(vault, seen, access)
+  if (standing.behind === undefined) return acceptVault(vault, standing, access)
+  // A writer may have moved the mark between our two reads; a vault that is read after its mark is not old by chance.
+  const { vault: later } = readAndParse(access.store, access)
+  if (!(later instanceof NativeVault)) return later
+  const mark = later.id === vault.id ? seen : readMark(later.id, access)
+  return acceptVault(later, compareMark(later, mark, access), access)
+}
+
+function acceptVault(vault: NativeVault, standing: Standing, access: VaultAccess): NativeVault {
+  allowStanding(standing, access, 'read')
+  if (standing.behind === undefined) raiseMark(vault, access)
+  return vault
 }
 
 /** Reads the vault's bytes. @throws {VaultError} NOT_FOUND, INPUT, UNSAFE, IO */
@@ -35,6 +39,31 @@ export function readVault(source: Pick<Store, 'read'>, path: string): Snapshot {
   const snapshot = source.read('vault', MAX_VAULT_BYTES)
   if (snapshot === undefined) throw new VaultError('NOT_FOUND', `no vault at "${path}"`, { hints: ['mcpvault init'] })
   return snapshot
+}
+
+/**
+ * Reads and parses the vault. A tutorial program writes in place, so its file may be half-written at the moment of
+ * reading: it counts as damaged only once it has kept still.
+ *
+ * @throws {VaultError} NOT_FOUND, DAMAGED, WRONG_KEY, INPUT, UNSAFE, IO
+ */
+export function readAndParse(
+  source: Pick<Store, 'read'>,
+  access: Pick<VaultAccess, 'store' | 'key'>,
+): { readonly snapshot: Snapshot; readonly vault: NativeVault | TutorialVault } {
+  const path = access.store.locate('vault')
+  let snapshot = readVault(source, path)
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return { snapshot, vault: parseVault(snapshot.bytes, access.key) }
+    } catch (error) {
+      if (attempt === ATTEMPTS || !isDamage(error) || isNative(snapshot.bytes)) throw error
+      pause(STILL_MS)
+      const later = readVault(source, path)
+      if (later.revision.id === snapshot.revision.id) throw error
+      snapshot = later
+    }
+  }
 }
 
 /** Opens bytes in whichever format they are. @throws {VaultError} DAMAGED, WRONG_KEY */
@@ -47,10 +76,12 @@ export function isNative(bytes: Buffer): boolean {
   return bytes[0] === 0x5b
 }
 
-function mayPass(error: unknown, snapshot: Snapshot, access: VaultAccess): boolean {
-  if (!(error instanceof VaultError)) return false
-  if (error.code === 'DAMAGED' && !isNative(snapshot.bytes)) {
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS)
-  } else if (error.code !== 'RESTORED') return false
-  return access.store.read('vault', MAX_VAULT_BYTES)?.revision.id !== snapshot.revision.id
+/** Tells whether a failure says that bytes are not what they should be. */
+export function isDamage(error: unknown): boolean {
+  return error instanceof VaultError && error.code === 'DAMAGED'
+}
+
+/** Waits without giving up the thread: nothing may be awaited under the lock. */
+export function pause(milliseconds: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds)
 }

@@ -13,6 +13,9 @@ import { isGcmHex } from '../crypto/gcm-hex.js'
 import { VaultError } from '../errors.js'
 import type { TutorialCodec } from './vault.js'
 
+/** Some editors put it in front of a text; it is passed over and kept. */
+const BYTE_ORDER_MARK = '\uFEFF'
+
 /** Where one member of the object stands in the text, in UTF-16 units. */
 export interface TutorialMember {
   readonly name: string
@@ -63,7 +66,7 @@ function notAVault(): VaultError {
 
 function isJsonObject(text: string): boolean {
   try {
-    const value: unknown = JSON.parse(text)
+    const value: unknown = JSON.parse(text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text)
     return typeof value === 'object' && value !== null && !Array.isArray(value)
   } catch {
     return false

@@ -7,6 +7,7 @@ import { Secret } from '../secret.js'
 import { formatNaive } from '../timestamp.js'
 import type { RawKey, VaultKey } from './key.js'
 import { checkNewName, existsAlready, unknownName } from './name.js'
+import { checkFileSize } from './native-format.js'
 import type { RandomBytes } from './native-keys.js'
 import { noKey } from './native-vault.js'
 import {
@@ -183,9 +184,11 @@ export class TutorialDraft implements Draft {
     this.#log('removed', name, options.reason)
   }
 
-  /** Gives the changed file. */
+  /** Gives the changed file. @throws {VaultError} INPUT if it would be over 64 MiB */
   seal(): Buffer {
-    return Buffer.from(this.#file.text, 'utf8')
+    const bytes = Buffer.from(this.#file.text, 'utf8')
+    checkFileSize(bytes)
+    return bytes
   }
 
   #edit(text: string): void {

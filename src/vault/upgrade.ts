@@ -1,109 +1,136 @@
 import { VaultError } from '../errors.js'
-import { appendRecords } from '../log/append.js'
-import { sealRecord } from '../log/record.js'
 import type { Secret } from '../secret.js'
-import type { Reader, Transaction } from '../storage/store.js'
+import type { DocumentName, Reader, Transaction } from '../storage/store.js'
 import { formatUtc } from '../timestamp.js'
-import { drawVault, logStand } from './create.js'
+import { runChange } from './change.js'
+import { drawVault, type KeptTokens } from './create.js'
 import { raiseMark } from './marks.js'
 import { NativeDraft } from './native-draft.js'
+import { isNativeName } from './native-format.js'
 import { NativeVault, noKey } from './native-vault.js'
-import { isNative, readVault } from './open.js'
-import { TutorialVault } from './tutorial-vault.js'
-import type { VaultAccess } from './vault.js'
+import { readAndParse } from './open.js'
+import { appendCommitted, linkEvents, readLogTail, whenStill } from './outbox.js'
+import type { TutorialVault } from './tutorial-vault.js'
+import { type LogEvent, MAX_ENTRIES, type VaultAccess } from './vault.js'
 
 /** Options of {@link upgradeVault}. */
 export interface UpgradeOptions {
   /** Reads the date that each value is known to be from, in milliseconds since the epoch, out of the log. */
   readonly readDates: (log: Reader, names: readonly string[]) => ReadonlyMap<string, number>
+  /** Reads the store id out of token records; undefined when they are damaged. */
+  readonly readStoreId: (tokens: Reader) => Buffer | undefined
 }
 
 /**
  * Replaces a tutorial vault by a native one with the same values, and keeps the old file as `.tutorial.bak`. Gives the
  * number of credentials.
  *
- * The native file is read back from the disk and every value compared before it takes the old one's place.
+ * The native file is read back from the disk and every value compared before it takes the old one's place. Tokens that
+ * were made before stay valid.
  *
- * @throws {VaultError} INPUT if the vault is native already or a name cannot be kept, DAMAGED if a value does not open,
- * EXISTS if a `.tutorial.bak` is there, and what `changeVault` throws.
+ * @throws {VaultError} INPUT if the vault is native already or a name or value cannot be kept, DAMAGED if a value or the
+ * token records are, EXISTS if a `.tutorial.bak` is there, and what `changeVault` throws.
  */
 export async function upgradeVault(access: VaultAccess, options: UpgradeOptions): Promise<number> {
-  return access.store.transaction('upgrade', (transaction) => upgradeOnce(access, transaction, options))
-}
-
-function upgradeOnce(access: VaultAccess, transaction: Transaction, options: UpgradeOptions): number {
-  const { key, store } = access
-  const snapshot = readVault(transaction, store.locate('vault'))
-  if (isNative(snapshot.bytes))
-    throw new VaultError('INPUT', 'cannot upgrade: the vault is in the native format already')
-  if (key === undefined) throw noKey()
-  const values = readValues(new TutorialVault(snapshot.bytes, key), access.now())
-  const names = [...values.keys()]
-  const randomBytes = access.randomBytes.bind(access)
-  const stand = logStand(transaction)
-  const fresh = drawVault(key, randomBytes, stand)
-  const event = {
-    credential: null,
-    rotated_at: formatUtc(access.now()),
-    action: 'imported',
-    count: names.length,
-  } as const
-  const record = sealRecord(
-    { ...event, by: access.by, reason: 'upgraded from the tutorial format' },
-    { seq: fresh.header.log.seq + 1, prev: fresh.header.log.head, id: randomBytes(8).toString('hex') },
-  )
-  const header = { ...fresh.header, log: { seq: record.seq ?? 0, head: record.hash ?? '', pending: [record] } }
-  const draft = new NativeDraft(NativeVault.empty(header, fresh.keys), fresh.keys, { nowMs: access.now(), randomBytes })
-  const dates = readDates(transaction, names, options)
-  for (const [name, value] of values) draft.adopt(name, value, dates.get(name))
-  const bytes = draft.seal(header)
-  transaction.replace('vault', bytes, {
-    expected: snapshot.revision,
-    verify: (read) => compareValues(NativeVault.open(read, key), values),
-    keepPrevious: '.tutorial.bak',
-  })
-  for (const value of values.values()) value.wipe()
-  appendRecords(transaction, [record])
-  raiseMark(NativeVault.openWith(bytes, fresh.keys), access)
-  return names.length
-}
-
-function readValues(vault: TutorialVault, nowMs: number): Map<string, Secret> {
-  const values = new Map<string, Secret>()
-  for (const name of vault.names()) {
-    if (!name.isWellFormed()) {
-      throw new VaultError(
-        'INPUT',
-        'cannot upgrade: a name holds half of a surrogate pair, which the native format cannot keep',
-        {
-          hints: ['rename it in the file with an editor'],
-        },
-      )
+  return runChange(access, 'upgrade', (transaction) => {
+    const { key } = access
+    const { snapshot, vault } = readAndParse(transaction, access)
+    if (vault instanceof NativeVault)
+      throw new VaultError('INPUT', 'cannot upgrade: the vault is in the native format already')
+    if (key === undefined) throw noKey()
+    const values = readValues(vault, access.now())
+    try {
+      const fresh = sealNative({ access, transaction, options }, vault, values)
+      transaction.replace('vault', fresh.bytes, {
+        expected: snapshot.revision,
+        verify: (read) => compareValues(NativeVault.open(read, key), values),
+        keepPrevious: '.tutorial.bak',
+      })
+      appendCommitted(transaction, fresh.vault.logAnchor.pending)
+      raiseMark(fresh.vault, access)
+      return values.size
+    } finally {
+      for (const value of values.values()) value.wipe()
     }
-    values.set(name, vault.load(name, { nowMs }))
-  }
-  return values
+  })
 }
 
-function readDates(
-  transaction: Transaction,
-  names: readonly string[],
-  options: UpgradeOptions,
-): ReadonlyMap<string, number> {
-  const reader = transaction.open('log')
-  if (reader === undefined) return new Map()
+/** What an upgrade works with. */
+interface Upgrade {
+  readonly access: VaultAccess
+  readonly transaction: Transaction
+  readonly options: UpgradeOptions
+}
+
+/** Seals the values in a native vault whose first pending record says that they were imported. */
+function sealNative(
+  { access, transaction, options }: Upgrade,
+  old: TutorialVault,
+  values: ReadonlyMap<string, Secret>,
+): { readonly bytes: Buffer; readonly vault: NativeVault } {
+  const randomBytes = access.randomBytes.bind(access)
+  const { header, keys } = drawVault(old.rawKey(), randomBytes, keptTokens(old, transaction, options))
+  const nowMs = access.now()
+  const event: LogEvent = {
+    credential: null,
+    rotated_at: formatUtc(nowMs),
+    action: 'imported',
+    count: values.size,
+    reason: 'upgraded from the tutorial format',
+  }
+  const tail = whenStill(transaction, () => readLogTail(transaction))
+  const pending = linkEvents([event], access, { tail })
+  const names = [...values.keys()]
+  const dates = withDocument(transaction, 'log', (log) => log && options.readDates(log, names))
+  const draft = new NativeDraft(NativeVault.empty(header, keys), keys, { nowMs, randomBytes })
+  for (const [name, value] of values) draft.adopt(name, value, dates?.get(name))
+  const last = pending.at(-1)
+  const log = { seq: last?.seq ?? 0, head: last?.hash ?? header.log.head, pending }
+  const bytes = draft.seal({ ...header, log })
+  return { bytes, vault: NativeVault.openWith(bytes, keys) }
+}
+
+/** The store id of the token records becomes the vault's id and their key its tokens key, so that they stay readable. */
+function keptTokens(old: TutorialVault, transaction: Transaction, options: UpgradeOptions): KeptTokens | undefined {
+  return withDocument(transaction, 'tokens', (tokens) => {
+    if (tokens === undefined || tokens.size === 0) return undefined
+    const vaultId = options.readStoreId(tokens)
+    if (vaultId !== undefined) return { vaultId, tokensKey: old.tokensKey(vaultId).reveal() }
+    throw new VaultError('DAMAGED', 'cannot upgrade: the token records beside the vault are damaged', {
+      hints: ['mcpvault token list'],
+    })
+  })
+}
+
+function readValues(vault: TutorialVault, nowMs: number): ReadonlyMap<string, Secret> {
+  const names = vault.names()
+  if (names.length > MAX_ENTRIES) throw unkept('it holds more than 100,000 credentials')
+  const odd = names.find((name) => !isNativeName(name))
+  if (odd !== undefined) {
+    const why = odd.isWellFormed() ? `the name "${odd}" is over 256 bytes` : 'a name holds half of a surrogate pair'
+    throw unkept(why, 'rename it in the file with an editor')
+  }
+  return new Map(names.map((name) => [name, vault.load(name, { nowMs })]))
+}
+
+function unkept(why: string, ...hints: readonly string[]): VaultError {
+  return new VaultError('INPUT', `cannot upgrade: ${why}, which the native format cannot keep`, { hints })
+}
+
+function withDocument<T>(transaction: Transaction, name: DocumentName, read: (reader: Reader | undefined) => T): T {
+  const reader = transaction.open(name)
   try {
-    return options.readDates(reader, names)
+    return read(reader)
   } finally {
-    reader.close()
+    reader?.close()
   }
 }
 
 function compareValues(vault: NativeVault, values: ReadonlyMap<string, Secret>): void {
-  const isSame = [...values].every(([name, value]) =>
-    vault.load(name, { nowMs: 0 }).use((bytes) => bytes.equals(value.reveal())),
-  )
-  if (!isSame || vault.names().length !== values.size) {
+  const isSame =
+    vault.names().length === values.size &&
+    [...values].every(([name, value]) => vault.load(name, { nowMs: 0 }).use((bytes) => bytes.equals(value.reveal())))
+  if (!isSame) {
     throw new VaultError(
       'IO',
       'the native vault read back from the disk does not hold the same values; nothing was changed',

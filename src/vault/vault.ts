@@ -3,7 +3,7 @@
  *
  * Byte layouts: `native-format.ts` (`["mcpvault/1",\nheader,\nentry,\n…"mac"]\n`) and `tutorial-format.ts` (a JSON object
  * of name → encoded value); docs/file-format.md has both in full. `open.ts` reads, `change.ts` writes vault and log as
- * one transaction, `create.ts` and `upgrade.ts` make new files.
+ * one transaction through `outbox.ts`, `create.ts` and `upgrade.ts` make new files.
  *
  * @module
  */

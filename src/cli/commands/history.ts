@@ -5,7 +5,7 @@ import { type LogRecord, recordName } from '../../log/record.js'
 import { readLog } from '../../rotation/ages.js'
 import type { Reader } from '../../storage/store.js'
 import { formatUtc, parseTimestamp } from '../../timestamp.js'
-import { missingRecords } from '../../vault/change.js'
+import { missingRecords } from '../../vault/outbox.js'
 import { unknownName } from '../../vault/name.js'
 import type { Credential } from '../../vault/vault.js'
 import { addCommand } from '../command.js'
@@ -53,12 +53,15 @@ export async function runHistory(options: HistoryOptions, context: Context): Pro
   const credentialOf = (index: number): Credential | undefined =>
     removedAt >= 0 && index > removedAt ? undefined : credential
   const printer = createPrinter(context, options)
-  if (options.json) printer.json(records.map((record, index) => toJson(record, credentialOf(index))))
-  else {
+  if (options.json) {
+    printer.json(
+      records.map((record, index) => ({ ...toJson(record, credentialOf(index)), verified: vault.isVerified })),
+    )
+  } else {
     await printer.table({
       headers: ['when', 'action', 'version', 'kept', 'by', 'reason'],
       rows: records.map((record, index) => [
-        { plain: record.rotated_at, shown: formatWhen(record, { zone: access.zone, nowMs: context.now() }) },
+        whenCell(record, { zone: access.zone, nowMs: context.now() }),
         record.action,
         record.version === undefined ? '-' : String(record.version),
         keptAs(record, credentialOf(index), context.now()),
@@ -85,13 +88,15 @@ function takeOf(records: Iterable<LogRecord>, { name, limit = 100 }: HistoryOpti
   return taken
 }
 
-/** How long ago, for a person; the log's own text where it is no date, or lies ahead. */
-function formatWhen(
+/** How long ago, for a person, unless it lies ahead; the log's own text where it is no date. */
+function whenCell(
   { rotated_at }: LogRecord,
   { zone, nowMs }: { readonly zone: string | undefined; readonly nowMs: number },
-): string {
+): Cell {
   const at = parseTimestamp(rotated_at, zone)
-  return at === undefined || at.epochMs > nowMs ? rotated_at : `${formatSpan((nowMs - at.epochMs) / 1000)} ago`
+  if (at === undefined) return rotated_at
+  const plain = formatUtc(at.epochMs)
+  return at.epochMs > nowMs ? plain : { plain, shown: `${formatSpan((nowMs - at.epochMs) / 1000)} ago` }
 }
 
 /** What is left of the version that a record made: `current`, `until …`, or `-`. */

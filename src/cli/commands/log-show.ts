@@ -1,19 +1,22 @@
 import type { Command } from 'commander'
-import { readForward } from '../../log/read.js'
+import { readBackward, readForward } from '../../log/read.js'
 import { type LogRecord, recordName } from '../../log/record.js'
 import { readLog } from '../../rotation/ages.js'
 import type { Reader } from '../../storage/store.js'
-import { missingRecords } from '../../vault/change.js'
+import { missingRecords } from '../../vault/outbox.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import { type CommandShape, type GlobalOptions, wholeNumber } from '../flags.js'
 import { openForReading } from '../open-vault.js'
+import { visibleJson } from '../visible.js'
 
 /** Options of `log show`. */
 export interface LogShowOptions extends GlobalOptions {
   readonly name?: string
   readonly limit?: number
 }
+
+const BLOCK_CHARACTERS = 65_536
 
 const LOG_SHOW: CommandShape<LogShowOptions> = {
   name: 'log show',
@@ -43,31 +46,49 @@ export function addLogShowCommand(parent: Command, context: Context, run = runLo
 export async function runLogShow(options: LogShowOptions, context: Context): Promise<void> {
   const { vault, access } = await openForReading(options, context, 'if-there')
   const pending = missingRecords(vault.logAnchor?.pending ?? [], access.store)
-  readLog(access, (reader) => print(select(allRecords(reader, pending), options), context))
+  readLog(access, (reader) => {
+    if (options.limit !== undefined) print(newest(reader, pending, options), context)
+    else {
+      // Once in vain: a log that is damaged farther on must not leave half an array on stdout.
+      if (reader !== undefined && reader.size > BLOCK_CHARACTERS) for (const _ of readForward(reader));
+      print(select(all(reader, pending), options), context)
+    }
+  })
 }
 
-function* allRecords(reader: Reader | undefined, pending: readonly LogRecord[]): Generator<LogRecord> {
+function* all(reader: Reader | undefined, pending: readonly LogRecord[]): Generator<LogRecord> {
   if (reader !== undefined) yield* readForward(reader)
   yield* pending
 }
 
-function* select(records: Iterable<LogRecord>, { name, limit }: LogShowOptions): Generator<LogRecord> {
-  const newest: LogRecord[] = []
-  for (const record of records) {
-    if (name !== undefined && recordName(record) !== name) continue
-    if (limit === undefined) yield record
-    else if (newest.push(record) > limit) newest.shift()
+function newest(
+  reader: Reader | undefined,
+  pending: readonly LogRecord[],
+  options: LogShowOptions,
+): readonly LogRecord[] {
+  const taken: LogRecord[] = []
+  for (const record of select(allBackward(reader, pending), options)) {
+    if (taken.push(record) === options.limit) break
   }
-  yield* newest
+  return taken.reverse()
+}
+
+function* allBackward(reader: Reader | undefined, pending: readonly LogRecord[]): Generator<LogRecord> {
+  yield* pending.toReversed()
+  if (reader !== undefined) yield* readBackward(reader)
+}
+
+function* select(records: Iterable<LogRecord>, { name }: LogShowOptions): Generator<LogRecord> {
+  for (const record of records) if (name === undefined || recordName(record) === name) yield record
 }
 
 function print(records: Iterable<LogRecord>, context: Context): void {
   let text = '[\n'
   let joint = ''
   for (const record of records) {
-    text += `${joint}${JSON.stringify(record)}\n`
+    text += `${joint}${visibleJson(record)}\n`
     joint = ','
-    if (text.length > 65_536) {
+    if (text.length > BLOCK_CHARACTERS) {
       context.stdout.write(text)
       text = ''
     }

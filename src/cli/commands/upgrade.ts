@@ -1,13 +1,14 @@
 import type { Command } from 'commander'
 import { DAY_SECONDS } from '../../duration.js'
-import { readDates } from '../../rotation/ages.js'
+import { lastForeignWrite, readDates } from '../../rotation/ages.js'
+import type { Reader } from '../../storage/store.js'
+import { parseHeader } from '../../tokens/record-line.js'
 import { upgradeVault } from '../../vault/upgrade.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
 import { openForReading } from '../open-vault.js'
 import { createPrinter } from '../printer.js'
-import { lastForeignWrite } from '../../rotation/ages.js'
 
 const UPGRADE: CommandShape<GlobalOptions> = {
   name: 'upgrade',
@@ -29,7 +30,10 @@ export async function runUpgrade(options: GlobalOptions, context: Context): Prom
       'another program wrote the rotation log in the last 30 days; programs written from the tutorial cannot read the vault any more',
     )
   }
-  const count = await upgradeVault(access, { readDates: (log, names) => readDates(log, names, access.zone) })
+  const count = await upgradeVault(access, {
+    readDates: (log, names) => readDates(log, names, access.zone),
+    readStoreId,
+  })
   createPrinter(context, options).done(
     `upgraded "${path}" with ${count} credentials; the old file is "${path}.tutorial.bak"`,
     {
@@ -38,4 +42,11 @@ export async function runUpgrade(options: GlobalOptions, context: Context): Prom
       previous: `${path}.tutorial.bak`,
     },
   )
+}
+
+/** Reads the store id in the first line of token records; undefined when that line is damaged. */
+function readStoreId(tokens: Reader): Buffer | undefined {
+  const head = tokens.read(0, 256)
+  const end = head.indexOf(0x0a)
+  return end < 0 ? undefined : parseHeader(head.subarray(0, end))
 }

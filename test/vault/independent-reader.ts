@@ -1,0 +1,163 @@
+/**
+ * A second reader of native vaults, written from docs/file-format.md with nothing but node:crypto: what it reads is what
+ * the document says, not what src/ happens to do. It shares no code with src/ on purpose.
+ *
+ * @module
+ */
+
+import { createDecipheriv, createHash, createHmac, hkdfSync, scryptSync } from 'node:crypto'
+
+export interface ReadVersion {
+  readonly ver: number
+  readonly stage: string
+  readonly value: Buffer
+  readonly created: string
+  readonly since: string | undefined
+  readonly until: string | undefined
+}
+
+export interface ReadVault {
+  readonly id: Buffer
+  readonly gen: number
+  readonly count: number
+  readonly tokensKey: Buffer
+  readonly log: { readonly seq: number; readonly head: string; readonly pending: readonly object[] }
+  readonly entries: ReadonlyMap<
+    string,
+    { readonly note: string | undefined; readonly versions: readonly ReadVersion[] }
+  >
+}
+
+/** The members of a header that the reader uses. */
+interface Header {
+  readonly vault_id: string
+  readonly gen: number
+  readonly keys: readonly Slot[]
+  readonly dek: { readonly id: string; readonly commit: string; readonly count: number }
+  readonly tokens_key: string
+  readonly log: ReadVault['log']
+}
+
+interface Slot {
+  readonly kid: string
+  readonly type: string
+  readonly kdf?: { readonly n: number; readonly r: number; readonly p: number; readonly salt: string }
+  readonly wrap: string
+}
+
+type StoredVersion = Omit<ReadVersion, 'value'> & { readonly n: string; readonly c: string }
+
+/** Reads a whole vault; throws where anything is not as the document says. */
+export function readNativeVault(
+  file: Buffer,
+  key: { readonly raw: Buffer } | { readonly passphrase: string },
+): ReadVault {
+  const lines = splitLines(file)
+  if (lines.shift() !== '["mcpvault/1",') throw new Error('first line')
+  const last = lines.pop() ?? ''
+  const mac = /^"([A-Za-z0-9_-]{43})"\]$/.exec(last)?.[1] ?? fail('last line')
+  const [headerLine = '', ...entryLines] = lines.map((line) => (line.endsWith(',') ? line.slice(0, -1) : fail('comma')))
+  const header = JSON.parse(headerLine) as Header
+  const id = decode(header.vault_id)
+  const dek = unwrap(header, key)
+  const derive = (purpose: string): Buffer => hkdf(dek, id, `mcpvault/1/${purpose}`)
+  if (encode(derive('commit')) !== header.dek.commit) throw new Error('commit')
+  const covered = file.subarray(0, file.length - `${mac}"]\n`.length)
+  if (encode(createHmac('sha256', derive('mac')).update(covered).digest()) !== mac) throw new Error('mac')
+  const sealContext = prefixed('mcpvault/1/seal', id, 'tokens_key', header.dek.id)
+  const entries = new Map(
+    entryLines.map((line) => {
+      const [name, entry] = JSON.parse(line) as [string, { note?: string; versions: StoredVersion[] }]
+      const versions = entry.versions.map((version): ReadVersion => {
+        const aad = prefixed('mcpvault/1/entry', id, name, String(version.ver), header.dek.id)
+        const value = decrypt(derive('enc'), Buffer.concat([decode(version.n), decode(version.c)]), aad)
+        const { ver, stage, created, since, until } = version
+        return { ver, stage, value, created, since, until }
+      })
+      return [name, { note: entry.note, versions }] as const
+    }),
+  )
+  return {
+    id,
+    gen: header.gen,
+    count: header.dek.count,
+    tokensKey: decrypt(derive('seal'), decode(header.tokens_key), sealContext),
+    log: header.log,
+    entries,
+  }
+}
+
+/** The key's id, as raw slots carry it. */
+export function keyId(raw: Buffer): string {
+  return createHash('sha256').update('mcpvault/kid').update(raw).digest('hex').slice(0, 16)
+}
+
+/** The MAC of everything up to and including the quotation mark that opens the last element; for tests that forge. */
+export function macUnder(dek: Buffer, id: Buffer, covered: Buffer): string {
+  return encode(
+    createHmac('sha256', hkdf(dek, id, 'mcpvault/1/mac'))
+      .update(covered)
+      .digest(),
+  )
+}
+
+/** Opens the data key, as the owner of a key can. */
+export function openDataKey(file: Buffer, raw: Buffer): { readonly dek: Buffer; readonly id: Buffer } {
+  const header = JSON.parse((splitLines(file)[1] ?? '').slice(0, -1)) as Header
+  return { dek: unwrap(header, { raw }), id: decode(header.vault_id) }
+}
+
+function splitLines(file: Buffer): string[] {
+  const lines = file.toString('utf8').split('\n')
+  if (lines.pop() !== '') throw new Error('the file does not end with a line feed')
+  return lines
+}
+
+function unwrap(header: Header, key: { readonly raw: Buffer } | { readonly passphrase: string }): Buffer {
+  const isRaw = 'raw' in key
+  const slot =
+    header.keys.find(({ type, kid }) => (isRaw ? type === 'raw' && kid === keyId(key.raw) : type === 'passphrase')) ??
+    fail('slot')
+  const id = decode(header.vault_id)
+  const slotKey = isRaw ? key.raw : stretch(key.passphrase, slot)
+  const context = prefixed(id, slot.kid, slot.type, slot.kdf ? JSON.stringify(slot.kdf) : '', header.dek.id)
+  return decrypt(hkdf(slotKey, id, `mcpvault/1/wrap/${slot.type}`), decode(slot.wrap), context)
+}
+
+function stretch(passphrase: string, { kdf }: Slot): Buffer {
+  const { n, r, p, salt } = kdf ?? fail('kdf')
+  return scryptSync(passphrase, decode(salt), 32, { N: n, r, p, maxmem: 2 ** 30 })
+}
+
+/** nonce(12) ‖ ciphertext ‖ tag(16) */
+function decrypt(key: Buffer, sealed: Buffer, aad: Buffer): Buffer {
+  const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, 12), { authTagLength: 16 })
+  decipher.setAAD(aad).setAuthTag(sealed.subarray(-16))
+  return Buffer.concat([decipher.update(sealed.subarray(12, -16)), decipher.final()])
+}
+
+function hkdf(key: Buffer, salt: Buffer, info: string): Buffer {
+  return Buffer.from(hkdfSync('sha256', key, salt, info, 32))
+}
+
+function prefixed(...parts: readonly (Buffer | string)[]): Buffer {
+  return Buffer.concat(
+    parts.flatMap((part) => {
+      const length = Buffer.alloc(4)
+      length.writeUInt32BE(Buffer.byteLength(part))
+      return [length, Buffer.from(part as string)]
+    }),
+  )
+}
+
+function decode(text: string): Buffer {
+  return Buffer.from(text, 'base64url')
+}
+
+function encode(bytes: Buffer): string {
+  return bytes.toString('base64url')
+}
+
+function fail(what: string): never {
+  throw new Error(what)
+}
