@@ -18,6 +18,16 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOTDIR: 'a part of the path is not a directory',
   EPERM: 'operation not permitted',
   EROFS: 'the file system is read-only',
+  ESTALE: 'the network file system has lost the file',
+  EXDEV: 'it is a mount point',
+}
+
+/** Codes that libuv has no name for, by their numbers on Linux and macOS. */
+const UNNAMED: Readonly<Record<number, string>> = {
+  [-122]: 'EDQUOT',
+  [-69]: 'EDQUOT',
+  [-116]: 'ESTALE',
+  [-70]: 'ESTALE',
 }
 
 /** The codes with which file systems say that they have no hard links. */
@@ -25,7 +35,8 @@ const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']
 
 /** Gives the reason of a system error in a few words without quoting anything. */
 export function describeSystemError(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown failure'
+  if (!(error instanceof Error && 'code' in error)) return 'unknown failure'
+  const code = UNNAMED['errno' in error ? Number(error.errno) : 0] ?? String(error.code)
   return REASONS[code] ?? code
 }
 
@@ -36,7 +47,13 @@ export function wrapSystemError(action: string, error: unknown): unknown {
 
 /** Makes an IO failure of a system error; `action` is like `cannot read the vault "FILE"`. */
 export function ioError(action: string, error: unknown, hints: readonly string[] = []): VaultError {
-  return new VaultError('IO', `${action}: ${describeSystemError(error)}`, { cause: error, hints })
+  // A container that was given the single file: nothing can be renamed over, or linked to, a mount point.
+  const isMount = isSystemError(error, 'EBUSY', 'EXDEV')
+  const advice = isMount ? ['mount the directory that holds the file, not the single file'] : []
+  return new VaultError('IO', `${action}: ${describeSystemError(error)}`, {
+    cause: error,
+    hints: [...advice, ...hints],
+  })
 }
 
 /** Makes an IO failure of a failed `link()`, naming a file system without hard links as such. */

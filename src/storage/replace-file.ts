@@ -49,7 +49,7 @@ export function replaceFile(path: string, bytes: Buffer, options: ReplaceFileOpt
     }
   } catch (error) {
     removeQuietly(temp)
-    throw asReplaceError(error, action)
+    throw wrapSystemError(action, error)
   }
   confirmNames(path, options.what)
   return revision
@@ -139,13 +139,6 @@ function linkOneGeneration(path: string, options: ReplaceFileOptions): KeptPrevi
     },
     undo: () => removeQuietly(temp),
   }
-}
-
-function asReplaceError(error: unknown, action: string): unknown {
-  if (isSystemError(error, 'EBUSY')) {
-    return ioError(action, error, ['mount the directory that holds the file, not the single file'])
-  }
-  return wrapSystemError(action, error)
 }
 
 /** Deletes a file, durably; it need not be there. @throws {VaultError} IO or DURABILITY */

@@ -184,6 +184,23 @@ describe('another program that writes meanwhile is never overwritten', () => {
     expect(existsSync(vault) ? readFileSync(vault, 'utf8') : undefined).toBe(left)
   })
 
+  test.each(changes)('when it %s at the last moment before the append', async (_, change) => {
+    const revision = await put(store, 'one')
+    let isNow = false
+    // The fence asks the clock how old the lock is: nothing runs later than this before the bytes are written.
+    const now = (): number => {
+      if (isNow) change()
+      isNow = false
+      return Date.now()
+    }
+    const append = openStore(directory, { now }).transaction('store', (tx) => {
+      isNow = true
+      tx.append('vault', Buffer.from('mine'), { expected: revision, at: 3 })
+    })
+    expect(await failureOf(() => append)).toBeInstanceOf(ConflictError)
+    if (existsSync(vault)) expect(readFileSync(vault, 'utf8')).not.toContain('mine')
+  })
+
   test('when it creates what was not there', async () => {
     const verify = (): void => writeFileSync(vault, 'theirs', { mode: 0o600 })
     expect(await failureOf(() => put(store, 'mine', { verify }))).toBeInstanceOf(ConflictError)

