@@ -9,7 +9,7 @@
 
 import type { Context, Output } from './context.js'
 import type { GlobalOptions } from './flags.js'
-import { visible } from './visible.js'
+import { visible, visibleJson } from './visible.js'
 
 /** A tone of a cell; a terminal shows it as a colour. */
 export type Tone = 'good' | 'bad' | 'faint'
@@ -39,7 +39,7 @@ export interface Printer {
 
 /** Makes the printer of a command from its flags. */
 export function createPrinter(context: Context, options: Pick<GlobalOptions, 'json' | 'quiet' | 'color'>): Printer {
-  const json = (value: unknown): void => context.stdout.write(`${JSON.stringify(value)}\n`)
+  const json = (value: unknown): void => context.stdout.write(`${visibleJson(value)}\n`)
   return {
     json,
     done(sentence, value) {
@@ -47,7 +47,7 @@ export function createPrinter(context: Context, options: Pick<GlobalOptions, 'js
       else if (!options.quiet) context.stderr.write(`${visible(sentence)}\n`)
     },
     warn(sentence) {
-      if (options.json) context.stderr.write(`${JSON.stringify({ warning: { message: sentence } })}\n`)
+      if (options.json) context.stderr.write(`${visibleJson({ warning: { message: sentence } })}\n`)
       else context.stderr.write(`mcpvault: warning: ${visible(sentence)}\n`)
     },
     async table(table) {
@@ -81,4 +81,9 @@ function formatTabs({ rows }: Table): string {
 
 function plainText(cell: Cell): string {
   return visible(typeof cell === 'string' ? cell : cell.plain)
+}
+
+/** Prints a number of things: `1 credential`, `2 credentials`. */
+export function countOf(number: number, thing: string): string {
+  return `${number} ${thing}${number === 1 ? '' : 's'}`
 }

@@ -7,7 +7,7 @@ import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import { type CommandShape, type GlobalOptions, oneOf } from '../flags.js'
 import { openForReading } from '../open-vault.js'
-import { createPrinter } from '../printer.js'
+import { countOf, createPrinter } from '../printer.js'
 
 /** Options of `export`. */
 export interface ExportOptions extends GlobalOptions {
@@ -46,8 +46,11 @@ export function addExportCommand(parent: Command, context: Context, run = runExp
 
 /** Prints every credential's current value, in plain text or as a tutorial vault. */
 export async function runExport(options: ExportOptions, context: Context): Promise<void> {
-  const { vault, access } = await openForReading(options, context, 'needed')
   const format = options.format ?? 'json'
+  if (options.json && format === 'env' && options.output === undefined) {
+    throw new VaultError('USAGE', 'cannot print in two formats: give --json or --format env')
+  }
+  const { vault, access } = await openForReading(options, context, 'needed')
   const text = exportVault(vault, format, access)
   const printer = createPrinter(context, options)
   if (options.output === undefined) {
@@ -59,7 +62,7 @@ export async function runExport(options: ExportOptions, context: Context): Promi
   ensurePrivateDirectory(dirname(path))
   createPrivateFile(path, Buffer.from(text), { randomBytes: (length) => context.randomBytes(length) })
   const what = format === 'json' || format === 'env' ? 'in plain text' : `encrypted as ${format}`
-  printer.done(`exported ${vault.names().length} credentials to "${path}", ${what}`, {
+  printer.done(`exported ${countOf(vault.names().length, 'credential')} to "${path}", ${what}`, {
     output: path,
     format,
     credentials: vault.names().length,

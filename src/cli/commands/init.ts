@@ -62,6 +62,8 @@ interface InitKey {
   readonly key: VaultKey
   /** The file that a new key is to be kept in. */
   readonly newFile?: string
+  /** Nobody can have a copy of it yet. */
+  readonly isNew?: boolean
   /** Where the key lies, in words. */
   readonly place: string
 }
@@ -81,17 +83,17 @@ export async function runInit(options: InitOptions, context: Context): Promise<v
 }
 
 async function chooseKey(options: InitOptions, context: Context): Promise<InitKey> {
-  if (options.passphrase) return { key: await askPassphrase(options, context), place: 'the passphrase' }
+  if (options.passphrase) return { key: await askPassphrase(options, context), isNew: true, place: 'the passphrase' }
   const keyFile = options.keyFile === undefined ? undefined : resolve(context.cwd, options.keyFile)
   if (keyFile === undefined || existsSync(keyFile)) {
-    const found = findRawKey(options, context, { isPassive: false, warn: createWarner(context) })
+    const found = findRawKey(options, context, { isPassive: false, warn: createWarner(context, options) })
     if (found !== undefined) return { key: found.key, place: found.source }
   }
   const spelling: KeySpelling = options.format === 'aes-256-gcm' ? 'hex' : 'base64url'
   const key: RawKey = { type: 'raw', bytes: new Secret(context.randomBytes(RAW_KEY_BYTES)), spelling }
-  if (options.printKey && keyFile === undefined) return { key, place: 'on stdout, and nowhere else' }
+  if (options.printKey && keyFile === undefined) return { key, isNew: true, place: 'on stdout, and nowhere else' }
   const newFile = keyFile ?? defaultKeyFile(context)
-  return { key, newFile, place: `in "${newFile}"` }
+  return { key, isNew: true, newFile, place: `in "${newFile}"` }
 }
 
 async function askPassphrase(options: InitOptions, context: Context): Promise<VaultKey> {
@@ -142,6 +144,7 @@ function report(
     key_file: chosen.newFile ?? null,
     ...(exported === undefined ? {} : { key: exported }),
   })
+  if (!chosen.isNew) return
   printer.warn(
     'a lost key cannot be recovered by anybody: keep a copy of it in another safe place, such as a password manager',
   )

@@ -8,7 +8,7 @@ import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
 import { openForReading } from '../open-vault.js'
-import { createPrinter } from '../printer.js'
+import { countOf, createPrinter } from '../printer.js'
 
 const UPGRADE: CommandShape<GlobalOptions> = {
   name: 'upgrade',
@@ -35,7 +35,7 @@ export async function runUpgrade(options: GlobalOptions, context: Context): Prom
     readStoreId,
   })
   createPrinter(context, options).done(
-    `upgraded "${path}" with ${count} credentials; the old file is "${path}.tutorial.bak"`,
+    `upgraded "${path}" with ${countOf(count, 'credential')}; the old file is "${path}.tutorial.bak"`,
     {
       vault: path,
       credentials: count,
