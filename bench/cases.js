@@ -1,0 +1,192 @@
+/**
+ * What is measured against what, and the bounds that must hold.
+ *
+ * A command is `{ argv, status, env }`; a case makes its commands anew for every run, since some of them can be run once
+ * only (a credential is stored once).
+ */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { writeLog } from './log.js'
+import { KEY, LAUNCHER, makeEnvironment, nameOf, OLDEST, runTool, upgradeCopy, writeTutorialVault } from './vaults.js'
+
+const MANY = 10_000
+const HOT = 1.3
+const COLD = 1.6
+const HOT_MANY = 1.8
+const LONG_LOG = 1.3
+const DUE_MANY = 1.5
+const DUE_MEBIBYTES = 120
+
+/** Prepares all files below a directory and gives the cases; `records` is the length of the long log. */
+export function makeCases(root, { records }) {
+  const world = prepare(root, records)
+  return {
+    world: { cwd: root, env: world.env },
+    ratios: [...hotCases(world), ...coldCases(world), ...manyCases(world), ...logCases(world)],
+    memories: memoryCases(world),
+  }
+}
+
+function prepare(root, records) {
+  const env = makeEnvironment(root)
+  const at = (name) => join(root, name)
+  const empty = at('empty.cjs')
+  writeFileSync(empty, '')
+  const makeLog = (name, count) => {
+    writeLog(at(name), { count, nameOf: (index) => (index === 0 ? OLDEST : nameOf(index % MANY)) })
+    return at(name)
+  }
+  const log = makeLog('long_log.json', records)
+  const shortLog = makeLog('short_log.json', 10)
+  const few = writeTutorialVault(at('tutorial'), 10)
+  const many = writeTutorialVault(at('tutorial-many'), MANY)
+  const native = upgradeCopy(few, at('native'), { env, log: shortLog })
+  const token = runTool(['--vault', native, 'token', 'create', '--tools', 'web_search', '--ttl', '30d'], env)
+  const nativeMany = upgradeCopy(many, at('native-many'), { env, log: makeLog('many_log.json', MANY + 1) })
+  const tokenMany = runTool(['--vault', nativeMany, 'token', 'create', '--tools', 'web_search', '--ttl', '30d'], env)
+  const nativeLong = upgradeCopy(few, at('native-long'), { env, log })
+  return { root, env, at, empty, log, shortLog, few, many, native, nativeMany, nativeLong, token, tokenMany }
+}
+
+/** A run of mcpvault with the key at hand; `env` adds to it. */
+function run(vault, args, { status = 0, env = {} } = {}) {
+  const argv = [process.execPath, LAUNCHER, '--vault', vault, ...args]
+  return { argv, status, env: { MCP_ENCRYPTION_KEY: KEY, ...env } }
+}
+
+/** A run where no key is at hand. */
+function runKeyless(vault, args, options) {
+  const command = run(vault, args, options)
+  return { ...command, env: {} }
+}
+
+function bare({ empty }) {
+  return () => ({ argv: [process.execPath, empty], status: 0, env: {} })
+}
+
+function hotCases(world) {
+  const { few, native, shortLog, token } = world
+  const name = nameOf(3)
+  const check = () => run(native, ['token', 'check', '--tool', 'web_search'], { env: { MCPVAULT_TOKEN: token } })
+  const hot = (title, make) => ({ title, bound: HOT, base: bare(world), make })
+  return [
+    hot('load NAME', () => run(native, ['load', name])),
+    hot('load NAME, tutorial format', () => run(few, ['load', name])),
+    hot('rotation-due NAME', () => runKeyless(native, ['rotation-due', name], { status: 1 })),
+    hot('rotation-due NAME, key at hand', () => run(native, ['rotation-due', name], { status: 1 })),
+    hot('rotation-due NAME, tutorial format', () =>
+      runKeyless(few, ['--log', shortLog, 'rotation-due', name], { status: 1 }),
+    ),
+    hot('token check', check),
+  ]
+}
+
+function coldCases(world) {
+  const { at, env, few, native, token } = world
+  const name = nameOf(3)
+  const holder = { env: { MCPVAULT_TOKEN: token } }
+  const cold = (title, make) => ({ title, bound: COLD, base: bare(world), make })
+  const launcher = (...args) => ({ argv: [process.execPath, LAUNCHER, ...args], status: 0, env: {} })
+  const before = (args) => runTool(['--vault', native, ...args], env)
+  return [
+    cold('--help', () => launcher('--help')),
+    cold('--version', () => launcher('--version')),
+    cold('rotate --help', () => launcher('rotate', '--help')),
+    cold('help exit-codes', () => launcher('help', 'exit-codes')),
+    cold('init', (serial) => {
+      mkdirSync(at(`init-${serial}`), { mode: 0o700 })
+      return run(at(`init-${serial}/mcp_credentials.enc`), ['init'])
+    }),
+    cold('store', (serial) => run(native, ['store', `stored_${serial}`, '--generate'])),
+    cold('list', () => run(native, ['list'])),
+    cold('history', () => run(native, ['history', name])),
+    cold('rotate', () => run(native, ['rotate', name, '--generate'])),
+    cold('rollback', () => {
+      before(['rotate', nameOf(4), '--generate'])
+      return run(native, ['rollback', nameOf(4)])
+    }),
+    cold('remove', (serial) => {
+      before(['store', `removed_${serial}`, '--generate'])
+      return run(native, ['remove', `removed_${serial}`, '--yes'])
+    }),
+    cold('export', () => run(native, ['export'])),
+    cold('upgrade', (serial) => {
+      const vault = writeTutorialVault(at(`upgrade-${serial}`), 3)
+      return run(vault, ['upgrade'])
+    }),
+    cold('list, tutorial format', () => run(few, ['list'])),
+    cold('rotate, tutorial format', () => run(few, ['rotate', name, '--generate'])),
+    cold('log show', () => run(native, ['log', 'show', '-n', '5'])),
+    cold('log verify', () => run(native, ['log', 'verify'])),
+    cold('token create', () => run(native, ['token', 'create', '--tools', 'web_search'])),
+    cold('token narrow', () => run(native, ['token', 'narrow', '--ttl', '10m'], holder)),
+    cold('token show', () => run(native, ['token', 'show'], holder)),
+    cold('token list', () => run(native, ['token', 'list'])),
+    cold('token revoke', (serial) => {
+      before(['token', 'create', '--tools', 'web_search', '--label', `label_${serial}`])
+      return run(native, ['token', 'revoke', `label_${serial}`])
+    }),
+  ]
+}
+
+function manyCases(world) {
+  const { nativeMany, tokenMany } = world
+  const name = nameOf(5000)
+  const holder = { env: { MCPVAULT_TOKEN: tokenMany } }
+  const many = (title, make) => ({ title: `${title}, 10,000 credentials`, bound: HOT_MANY, base: bare(world), make })
+  return [
+    many('load NAME', () => run(nativeMany, ['load', name])),
+    many('rotation-due NAME', () => runKeyless(nativeMany, ['rotation-due', name], { status: 1 })),
+    many('token check', () => run(nativeMany, ['token', 'check', '--tool', 'web_search'], holder)),
+  ]
+}
+
+function logCases({ at, few, many, native, nativeLong, nativeMany, log, shortLog }) {
+  const none = at('no_log.json')
+  const rotate = ['rotate', nameOf(7), '--generate']
+  const due = ['rotation-due', '--format', 'nagios', '--exit-zero']
+  return [
+    {
+      title: 'rotate, long log',
+      bound: LONG_LOG,
+      base: () => run(native, rotate),
+      make: () => run(nativeLong, rotate),
+    },
+    {
+      title: 'rotate, long log, tutorial format',
+      bound: LONG_LOG,
+      base: () => run(few, ['--log', shortLog, ...rotate]),
+      make: () => run(few, ['--log', log, ...rotate]),
+    },
+    {
+      title: 'rotation-due, 10,000 credentials, long log',
+      bound: DUE_MANY,
+      base: () => runKeyless(nativeMany, ['--log', none, ...due]),
+      make: () => runKeyless(nativeMany, ['--log', log, ...due]),
+    },
+    {
+      title: 'rotation-due, 10,000 credentials, long log, tutorial format',
+      bound: DUE_MANY,
+      base: () => runKeyless(many, ['--log', none, ...due]),
+      make: () => runKeyless(many, ['--log', log, ...due]),
+    },
+  ]
+}
+
+function memoryCases({ few, many, nativeLong, nativeMany, log }) {
+  const memory = (title, command) => ({ title, bound: DUE_MEBIBYTES, command })
+  const due = (name) => ['--log', log, 'rotation-due', name]
+  return [
+    memory('rotation-due NAME, long log', runKeyless(nativeLong, ['rotation-due', nameOf(3)], { status: 1 })),
+    memory('rotation-due NAME, long log, tutorial format', runKeyless(few, due(nameOf(3)), { status: 1 })),
+    memory('the same for the oldest record', runKeyless(few, due(OLDEST), { status: 1 })),
+    memory(
+      'rotation-due, 10,000 credentials, long log',
+      runKeyless(nativeMany, ['--log', log, 'rotation-due'], { status: 1 }),
+    ),
+    memory(
+      'rotation-due, 10,000 credentials, long log, tutorial format',
+      runKeyless(many, ['--log', log, 'rotation-due'], { status: 1 }),
+    ),
+  ]
+}
