@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { tryLock } from '../../src/storage/lock.js'
 import { isShared } from '../../src/storage/network-file-system.js'
 import { type Owner, parseOwner } from '../../src/storage/owner.js'
-import { findPlace, findProcess } from '../../src/storage/process-table.js'
+import { findPlace, findProcess, type ProcessState } from '../../src/storage/process-table.js'
 import type { Store } from '../../src/storage/store.js'
 import {
   expectCode,
@@ -40,6 +40,12 @@ const leaveOwner = (changes: Partial<Owner>): void => leaveLock(ownerRecord(chan
 function deadPid(): number {
   return Number(execFileSync('sh', ['-c', 'echo $$']).toString())
 }
+
+async function until(isReached: () => boolean): Promise<void> {
+  while (!isReached()) await new Promise((resolve) => setTimeout(resolve, 5))
+}
+
+const isZombie = (state: ProcessState): boolean => typeof state !== 'string' && state.isZombie
 
 async function expectBroken(): Promise<void> {
   await put(store, 'mine')
@@ -167,14 +173,19 @@ describe('it is broken when its owner is provably dead', () => {
   })
 
   test('by a zombie', async () => {
-    const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'])
+    // The child ends when its input does, by when its parent has become a program that waits for no child.
+    const parent = spawn('sh', ['-c', 'exec 3<&0; cat <&3 & echo $!; exec sleep 60'])
     try {
       const pid = Number(String((await once(parent.stdout, 'data'))[0]))
-      let state = findProcess(pid, HOST)
-      while (typeof state === 'string' || !state.isZombie) {
-        await new Promise((resolve) => setTimeout(resolve, 5))
-        state = findProcess(pid, HOST)
-      }
+      await until(() =>
+        execFileSync('ps', ['-o', 'comm=', '-p', String(parent.pid)])
+          .toString()
+          .includes('sleep'),
+      )
+      parent.stdin.end()
+      await until(() => isZombie(findProcess(pid, HOST)))
+      const state = findProcess(pid, HOST)
+      if (typeof state === 'string') throw new Error('nobody waits for it, so it is still there')
       leaveOwner({ pid, start: state.start })
       await expectBroken()
     } finally {
