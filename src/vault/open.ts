@@ -3,6 +3,7 @@ import type { Snapshot, Store } from '../storage/store.js'
 import type { VaultKey } from './key.js'
 import { allowStanding, compareMark, raiseMark, readMark, type Standing } from './marks.js'
 import { NativeVault } from './native-vault.js'
+import { undoLayout } from './relaid.js'
 import { TutorialVault } from './tutorial-vault.js'
 import { MAX_VAULT_BYTES, type Vault, type VaultAccess } from './vault.js'
 
@@ -49,13 +50,15 @@ export function readVault(source: Pick<Store, 'read'>, path: string): Snapshot {
  */
 export function readAndParse(
   source: Pick<Store, 'read'>,
-  access: Pick<VaultAccess, 'store' | 'key'>,
+  access: Pick<VaultAccess, 'store' | 'key' | 'warn'>,
 ): { readonly snapshot: Snapshot; readonly vault: NativeVault | TutorialVault } {
   const path = access.store.locate('vault')
   let snapshot = readVault(source, path)
   for (let attempt = 1; ; attempt++) {
     try {
-      return { snapshot, vault: parseVault(snapshot.bytes, access.key) }
+      const original = undoLayout(snapshot.bytes)
+      if (original !== undefined) access.warn(relaidBy(path))
+      return { snapshot, vault: parseVault(original ?? snapshot.bytes, access.key) }
     } catch (error) {
       if (attempt === ATTEMPTS || !isDamage(error) || isNative(snapshot.bytes)) throw error
       pause(STILL_MS)
@@ -64,6 +67,10 @@ export function readAndParse(
       snapshot = later
     }
   }
+}
+
+function relaidBy(path: string): string {
+  return `a program written from the tutorial has rewritten "${path}", which it cannot read: what it stored is lost, the vault is not; give it a vault of its own (mcpvault export --format aes-256-gcm)`
 }
 
 /** Opens bytes in whichever format they are. @throws {VaultError} DAMAGED, WRONG_KEY */
