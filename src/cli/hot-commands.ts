@@ -65,7 +65,7 @@ export const ROTATION_DUE: CommandShape<RotationDueOptions> = {
       long: '--within',
       value: 'TIME',
       help: 'also what will be due within this time',
-      parse: parseDays,
+      parse: (text) => parseDuration(text),
     },
     {
       key: 'format',

@@ -15,7 +15,7 @@ import type { Context } from './context.js'
 import type { GlobalOptions } from './flags.js'
 import { mcpvaultDirectory } from './directories.js'
 import { type FoundKey, findKey, findRawKey } from './key-source.js'
-import { visible } from './visible.js'
+import { createPrinter } from './printer.js'
 
 const VAULT_NAME = 'mcp_credentials.enc'
 const LOCK_TIMEOUT_MS = 5000
@@ -89,7 +89,7 @@ export function createAccess(
   given: { readonly context: Context; readonly key: VaultKey | undefined },
 ): VaultAccess {
   const { context, key } = given
-  const warn = createWarner(context)
+  const warn = createWarner(context, options)
   const logPath = options.log ?? context.env.MCPVAULT_LOG
   const directory = dirname(path)
   const store = createFileStore({
@@ -119,13 +119,17 @@ export function createAccess(
   }
 }
 
-/** Says each warning once. */
-export function createWarner(context: Context): (message: string) => void {
+/** Says each warning once, as a command's printer does. */
+export function createWarner(
+  context: Context,
+  options: Pick<GlobalOptions, 'json' | 'quiet' | 'color'>,
+): (message: string) => void {
+  const printer = createPrinter(context, options)
   const said = new Set<string>()
   return (message) => {
     if (said.has(message)) return
     said.add(message)
-    context.stderr.write(`mcpvault: warning: ${visible(message)}\n`)
+    printer.warn(message)
   }
 }
 

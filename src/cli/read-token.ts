@@ -16,6 +16,8 @@ export const TOKEN_FILE_FLAG: Flag = {
 /** Why no command takes a token as an argument. */
 export const NO_TOKEN_ARGUMENT = 'cannot take a token from an argument: other users can read the command line'
 
+type TokenOptions = GlobalOptions & { readonly tokenFile?: string }
+
 const MAX_TOKEN_FILE_BYTES = 64 * 1024
 
 /**
@@ -23,24 +25,22 @@ const MAX_TOKEN_FILE_BYTES = 64 * 1024
  *
  * @throws {VaultError} NOT_FOUND if the file is not there, INPUT if it cannot be read as text
  */
-export async function readToken(
-  options: GlobalOptions & { readonly tokenFile?: string },
-  context: Context,
-): Promise<string | undefined> {
-  const text = await readSource(options.tokenFile, context)
+export async function readToken(options: TokenOptions, context: Context): Promise<string | undefined> {
+  const text = await readSource(options, context)
   return text?.trim() || undefined
 }
 
-async function readSource(file: string | undefined, context: Context): Promise<string | undefined> {
+async function readSource(options: TokenOptions, context: Context): Promise<string | undefined> {
+  const { tokenFile: file } = options
   if (file === undefined) return context.env.MCPVAULT_TOKEN
   if (file === '-') return (await context.stdin.readAll(MAX_TOKEN_FILE_BYTES)).toString('utf8')
   const path = resolve(context.cwd, file)
   const snapshot = readFileChecked(path, {
-    what: 'the token file',
+    what: 'token file',
     maxBytes: MAX_TOKEN_FILE_BYTES,
-    warn: createWarner(context),
+    warn: createWarner(context, options),
     host: context.host,
   })
-  if (snapshot === undefined) throw new VaultError('NOT_FOUND', `no token file at "${path}"`)
+  if (snapshot === undefined) throw new VaultError('NOT_FOUND', `there is no token file "${path}"`)
   return snapshot.bytes.toString('utf8')
 }

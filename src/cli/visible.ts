@@ -12,8 +12,19 @@ export function visible(text: string): string {
   return text.replace(UNSAFE, escapeCharacter)
 }
 
+/**
+ * Prints a value as one line of JSON that is as safe for a terminal: `JSON.stringify` leaves DEL, C1 and bidirectional
+ * characters as they are, and a `\u` escape reads as the same string.
+ */
+export function visibleJson(value: unknown): string {
+  return JSON.stringify(value).replace(UNSAFE, (character) => `\\u${hexOf(character).padStart(4, '0')}`)
+}
+
+function hexOf(character: string): string {
+  return character.charCodeAt(0).toString(16)
+}
+
 function escapeCharacter(character: string): string {
-  const code = character.charCodeAt(0)
-  const hex = code.toString(16)
-  return SHORT[character] ?? (code < 0x100 ? `\\x${hex.padStart(2, '0')}` : `\\u${hex.padStart(4, '0')}`)
+  const hex = hexOf(character)
+  return SHORT[character] ?? (hex.length < 3 ? `\\x${hex.padStart(2, '0')}` : `\\u${hex.padStart(4, '0')}`)
 }

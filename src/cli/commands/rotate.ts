@@ -1,7 +1,8 @@
 import type { Command } from 'commander'
+import { VaultError } from '../../errors.js'
 import { formatUtc } from '../../timestamp.js'
 import { changeVault } from '../../vault/change.js'
-import { unknownName } from '../../vault/name.js'
+import { checkNewName, unknownName } from '../../vault/name.js'
 import { openVault } from '../../vault/open.js'
 import type { RotatedVersion } from '../../vault/vault.js'
 import { DAY_SECONDS, parseDuration } from '../../duration.js'
@@ -58,25 +59,31 @@ export async function runRotate(options: RotateOptions, context: Context): Promi
   const { name, reason } = options
   const access = await openForWriting(options, context)
   const vault = openVault(access)
+  if (options.graceSeconds !== undefined && vault.format === 'tutorial') {
+    throw new VaultError('INPUT', 'cannot keep the old value for a grace: the tutorial format has no versions', {
+      hints: ['mcpvault upgrade'],
+    })
+  }
   // A typo must not leave the old key live under the right name, and is told before a value is asked for.
-  if (vault.describe(name) === undefined && !options.create) throw unknownName(name, vault.names())
+  if (vault.describe(name) === undefined) {
+    if (!options.create) throw unknownName(name, vault.names())
+    checkNewName(name)
+  }
   const value = await readValue(`new value of "${name}"`, options, context)
-  const rotated = await changeVault(access, 'rotate', (draft) =>
-    options.create && !draft.has(name)
-      ? draft.store(name, value, { reason })
-      : draft.rotate(name, value, { reason, graceSeconds: options.graceSeconds ?? DEFAULT_GRACE_SECONDS }),
-  )
+  const graceSeconds = options.graceSeconds ?? DEFAULT_GRACE_SECONDS
+  let isNew = false
+  const rotated = await changeVault(access, 'rotate', (draft) => {
+    isNew = options.create && !draft.has(name)
+    return isNew ? draft.store(name, value, { reason }) : draft.rotate(name, value, { reason, graceSeconds })
+  })
   value.wipe()
-  createPrinter(context, options).done(
-    describeRotation(name, rotated, access.store.locate('vault')),
-    rotationJson(name, rotated),
-  )
+  const sentence = isNew ? `stored "${name}"` : describeRotation(name, rotated, access.store.locate('vault'))
+  createPrinter(context, options).done(sentence, rotationJson(name, rotated))
 }
 
 /** The success line of a rotation: which value is live now, and what became of the one before. */
-export function describeRotation(name: string, rotated: RotatedVersion, vaultPath: string): string {
+function describeRotation(name: string, rotated: RotatedVersion, vaultPath: string): string {
   if (rotated.version === undefined) return `rotated "${name}"; the previous value survives only in "${vaultPath}.bak"`
-  if (rotated.previous === undefined) return `stored "${name}" as version ${rotated.version}`
   return `rotated "${name}" to version ${rotated.version}; ${describePrevious(rotated)}`
 }
 

@@ -18,6 +18,8 @@ export function addRotationDueCommand(parent: Command, context: Context, run = r
   addCommand(parent, ROTATION_DUE, (options) => run(options, context))
 }
 
+const NAGIOS_UNKNOWN = 3
+
 /** One credential and whether it is due. */
 interface Row extends DueState {
   readonly name: string
@@ -28,6 +30,17 @@ export async function runRotationDue(options: RotationDueOptions, context: Conte
   if (options.json && options.format !== undefined) {
     throw new VaultError('USAGE', 'cannot print in two formats: give --json or --format')
   }
+  try {
+    return await answer(options, context)
+  } catch (error) {
+    if (options.format !== 'nagios' || !(error instanceof VaultError)) throw error
+    // Monitors show the first line of stdout, and take any other status than 3 for an answer or a broken plugin.
+    context.stdout.write(`MCPVAULT UNKNOWN - ${nagiosText(error.message)}\n`)
+    return NAGIOS_UNKNOWN
+  }
+}
+
+async function answer(options: RotationDueOptions, context: Context): Promise<number> {
   const { vault, access } = await openForReading(options, context, 'if-there')
   const names = options.names.length > 0 ? [...new Set(options.names)] : vault.names()
   checkNames(vault, options.names)
@@ -42,8 +55,10 @@ export async function runRotationDue(options: RotationDueOptions, context: Conte
   const due = rows.filter((row) => row.isDue)
   const limit = { maxAgeSeconds, isVerified: vault.isVerified }
   if (options.format === 'prometheus') context.stdout.write(formatPrometheus(rows, maxAgeSeconds))
-  else if (options.format === 'nagios') return printNagios(rows, due, context)
-  else await print(due, options, { context, ...limit })
+  else if (options.format === 'nagios') {
+    const status = printNagios(rows, due, context)
+    return options.exitZero ? 0 : status
+  } else await print(due, options, { context, ...limit })
   return due.length > 0 || options.exitZero ? 0 : 1
 }
 
@@ -101,7 +116,7 @@ function toJson(
 
 /** Prometheus text exposition format 0.0.4; every credential is listed, due or not. */
 function formatPrometheus(rows: readonly Row[], maxAgeSeconds: number): string {
-  const label = (name: string): string => name.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
+  const label = (name: string): string => visible(name).replaceAll('\\', '\\\\').replaceAll('"', '\\"')
   const metric = (name: string, help: string, value: (row: Row) => number | undefined): string => {
     const samples = rows.flatMap((row) => {
       const number = value(row)
@@ -116,12 +131,17 @@ function formatPrometheus(rows: readonly Row[], maxAgeSeconds: number): string {
   ].join('')
 }
 
-/** Monitoring-plugin conventions: 0 OK, 1 WARNING (due soon), 2 CRITICAL (due). */
+/** A bar would end the text and begin the performance data. */
+function nagiosText(text: string): string {
+  return visible(text).replaceAll('|', '\\x7c')
+}
+
+/** Monitoring-plugin conventions: 0 OK, 1 WARNING (due soon), 2 CRITICAL (due), 3 UNKNOWN. */
 function printNagios(rows: readonly Row[], due: readonly Row[], context: Context): number {
   const late = due.filter((row) => row.reason !== 'soon')
   const soon = due.length - late.length
   const [word, status] = late.length > 0 ? ['CRITICAL', 2] : soon > 0 ? ['WARNING', 1] : ['OK', 0]
-  const listed = due.slice(0, 20).map(({ name, reason }) => `${visible(name).replaceAll('|', '\\x7c')} (${reason})`)
+  const listed = due.slice(0, 20).map(({ name, reason }) => `${nagiosText(name)} (${reason})`)
   const more = due.length > listed.length ? `, and ${due.length - listed.length} more` : ''
   const detail = due.length === 0 ? `${rows.length} credentials, none due` : `${listed.join(', ')}${more}`
   context.stdout.write(`MCPVAULT ${word} - ${detail} | due=${late.length};;1 soon=${soon} credentials=${rows.length}\n`)

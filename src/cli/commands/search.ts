@@ -8,6 +8,7 @@ import type { Context } from '../context.js'
 import { type CommandShape, type GlobalOptions, wholeNumber } from '../flags.js'
 import { openForReading } from '../open-vault.js'
 import { NO_TOKEN_ARGUMENT, readToken, TOKEN_FILE_FLAG } from '../read-token.js'
+import { withSpinner } from '../spinner.js'
 import { checkToken } from '../token-access.js'
 import { visible } from '../visible.js'
 
@@ -58,7 +59,11 @@ export async function runSearch(options: SearchOptions, context: Context): Promi
   const credential = loadCredential(vault, context)
   try {
     const baseUrl = parseBaseUrl(context.env.SCAVIO_BASE_URL)
-    const answer = await search(options.query, { credential, baseUrl, numResults: options.numResults })
+    const answer = await withSpinner(
+      context,
+      { label: 'searching', quiet: options.quiet },
+      search(options.query, { credential, baseUrl, numResults: options.numResults }),
+    )
     if (options.json) context.stdout.write(answer.body.endsWith('\n') ? answer.body : `${answer.body}\n`)
     else context.stdout.write(formatResults(answer.results))
   } finally {
