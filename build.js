@@ -1,61 +1,111 @@
 /**
- * Builds dist/cli: the command line as CommonJS chunks. esbuild splits only ESM, and Node starts CommonJS faster, so the
- * sources are split as ESM first and each chunk is then transformed on its own (docs/decisions/).
+ * Builds dist/cli, the command line as CommonJS, which Node starts faster than ESM (docs/decisions/).
+ *
+ * Two worlds: `hot-*.js` are the three hot commands, each in one file with all that it needs at once, since every further
+ * file and line costs them a part of a millisecond; `entry.js` and its chunks are everything, each command's file loaded
+ * when it is asked for. What a hot command imports lazily comes from the second world. esbuild splits only ESM, so that
+ * world is split as ESM first and each chunk is then transformed on its own.
  *
  * The result is a function of the sources alone, and two builds at once cannot mix: each works in a directory of its own
  * and swaps it in.
+ *
+ * Usage: node build.js [DIRECTORY]
  */
 import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { basename, join, resolve } from 'node:path'
+import { basename, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build, transform } from 'esbuild'
 
 const root = fileURLToPath(new URL('.', import.meta.url))
-/** Another directory may be given, for the tests. */
 const dist = resolve(process.argv[2] ?? join(root, 'dist'))
-const TARGET = 'node20.18'
 
-const chunks = await splitAsModules()
+const HOT = ['load', 'rotation-due', 'token-check']
+
+const SHAPE = {
+  platform: 'node',
+  target: 'node20.18',
+  minifySyntax: true,
+  minifyWhitespace: true,
+  legalComments: 'none',
+}
+
+/** What the hot commands import lazily, by the name that they require it by. */
+const lazy = new Map()
+const files = []
+for (const name of HOT) files.push(await bundleHot(name))
+files.push(...(await splitRest()))
 const work = makeWorkDirectory()
 try {
-  for (const chunk of chunks) writeFileSync(join(work, basename(chunk.path)), await toCommonJs(chunk.text))
+  for (const { name, text } of files) writeFileSync(join(work, name), text)
   writeFileSync(join(work, 'package.json'), '{ "type": "commonjs" }\n')
   swapIn(work, join(dist, 'cli'))
 } finally {
   rmSync(work, { recursive: true, force: true })
 }
 
-async function splitAsModules() {
+async function bundleHot(command) {
+  const outputs = await bundle({
+    entryPoints: { [`hot-${command}`]: `src/cli/hot/${command}.ts` },
+    format: 'cjs',
+    minifyIdentifiers: true,
+    plugins: [leaveLazy(), nativeRequire()],
+  })
+  const [hot] = outputs
+  if (outputs.length !== 1 || hot.inputs.some((path) => path.includes('node_modules'))) {
+    throw new Error(`the hot command ${command} must fit into one file and need no package`)
+  }
+  return hot
+}
+
+async function splitRest() {
+  const entryPoints = { entry: 'src/cli/entry.ts', ...Object.fromEntries(lazy) }
+  const chunks = await bundle({ entryPoints, format: 'esm', splitting: true, plugins: [nativeRequire()] })
+  return Promise.all(chunks.map(async ({ name, text }) => ({ name, text: await toCommonJs(text) })))
+}
+
+async function bundle(options) {
   const result = await build({
+    ...SHAPE,
+    ...options,
     absWorkingDir: root,
-    entryPoints: { entry: 'src/cli/entry.ts' },
     outdir: join(dist, 'cli'),
     bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: TARGET,
-    minifySyntax: true,
-    minifyWhitespace: true,
-    legalComments: 'none',
     chunkNames: '[name]-[hash]',
+    metafile: true,
     write: false,
     logLevel: 'warning',
   })
-  return result.outputFiles
+  const inputs = Object.keys(result.metafile.inputs)
+  return result.outputFiles.map(({ path, text }) => ({ name: basename(path), text, inputs }))
 }
 
 async function toCommonJs(text) {
-  const result = await transform(text, {
-    format: 'cjs',
-    platform: 'node',
-    target: TARGET,
-    supported: { 'dynamic-import': false },
-    minifySyntax: true,
-    minifyWhitespace: true,
-    legalComments: 'none',
-  })
-  return result.code
+  return (await transform(text, { ...SHAPE, format: 'cjs', supported: { 'dynamic-import': false } })).code
+}
+
+/** Lets a hot command require from the second world what it imports lazily. */
+function leaveLazy() {
+  const leave = ({ path, kind, resolveDir }) => {
+    if (kind !== 'dynamic-import') return undefined
+    const source = join(resolveDir, path).replace(/\.js$/, '.ts')
+    const name = relative(join(root, 'src'), source).replace(/\.ts$/, '').replaceAll('/', '-')
+    lazy.set(name, source)
+    return { path: `./${name}.js`, external: true }
+  }
+  return { name: 'leave-lazy', setup: (bundler) => void bundler.onResolve({ filter: /^\./ }, leave) }
+}
+
+/** Our sources make a `require` where they need a module of Node late and at once; CommonJS has one, at no cost. */
+function nativeRequire() {
+  const name = 'native-require'
+  const contents = 'export const createRequire = () => require'
+  const take = ({ importer }) =>
+    importer.startsWith(join(root, 'src')) ? { path: 'require', namespace: name } : undefined
+  const setup = (bundler) => {
+    bundler.onResolve({ filter: /^node:module$/ }, take)
+    bundler.onLoad({ filter: /.*/, namespace: name }, () => ({ contents }))
+  }
+  return { name, setup }
 }
 
 function makeWorkDirectory() {
@@ -67,8 +117,8 @@ function makeWorkDirectory() {
 
 /** Puts the new directory in the place of the old; a build that came first is simply replaced once more. */
 function swapIn(fresh, target) {
+  const old = `${fresh}-old`
   for (let attempt = 0; ; attempt += 1) {
-    const old = `${fresh}-old`
     try {
       renameSync(target, old)
     } catch (error) {
@@ -76,11 +126,11 @@ function swapIn(fresh, target) {
     }
     try {
       renameSync(fresh, target)
-      rmSync(old, { recursive: true, force: true })
       return
     } catch (error) {
-      rmSync(old, { recursive: true, force: true })
       if (attempt >= 20 || !['ENOTEMPTY', 'EEXIST'].includes(error.code)) throw error
+    } finally {
+      rmSync(old, { recursive: true, force: true })
     }
   }
 }

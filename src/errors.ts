@@ -50,6 +50,11 @@ export class VaultError extends Error {
   readonly hints: readonly string[]
   readonly exitCode: number
 
+  /** By name: the built program holds this class once in the hot commands' files and once in all others. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return value instanceof Error && value.name === 'VaultError'
+  }
+
   constructor(code: ErrorCode, message: string, options: VaultErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code

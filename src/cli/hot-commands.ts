@@ -7,7 +7,6 @@
 import { parseDuration } from '../duration.js'
 import { VaultError } from '../errors.js'
 import { type CommandShape, type GlobalOptions, oneOf } from './flags.js'
-import type { HotCommand } from './hot.js'
 
 /** Options of `load`. */
 export interface LoadOptions extends GlobalOptions {
@@ -93,24 +92,6 @@ export const TOKEN_CHECK: CommandShape<TokenCheckOptions> = {
   refuseFlags: { '--token': 'cannot take a token from an argument: other users can read the command line' },
   examples: [['may this token call a tool?', 'MCPVAULT_TOKEN=$TOKEN mcpvault token check --tool web_search']],
 }
-
-/** The hot commands that are built in. */
-export const HOT_COMMANDS: readonly HotCommand[] = [
-  {
-    shape: LOAD,
-    run: async (options: LoadOptions, context) => (await import('./commands/load.js')).runLoad(options, context),
-  },
-  {
-    shape: ROTATION_DUE,
-    run: async (options: RotationDueOptions, context) =>
-      (await import('./commands/rotation-due.js')).runRotationDue(options, context),
-  },
-  {
-    shape: TOKEN_CHECK,
-    run: async (options: TokenCheckOptions, context) =>
-      (await import('./commands/token-check.js')).runTokenCheck(options, context),
-  },
-]
 
 function parseVersion(text: string): number | 'previous' {
   if (text === 'previous') return text

@@ -5,25 +5,30 @@
  */
 
 import type { Context } from './context.js'
-import { parseHot } from './hot.js'
-import { HOT_COMMANDS } from './hot-commands.js'
+import type { HotCommand } from './hot.js'
+import {
+  LOAD,
+  type LoadOptions,
+  ROTATION_DUE,
+  type RotationDueOptions,
+  TOKEN_CHECK,
+  type TokenCheckOptions,
+} from './hot-commands.js'
+import { runHot } from './hot-main.js'
+import { reportFailure } from './report-error.js'
 
 /** Runs a command line and gives its exit status; never throws and never exits. */
 export async function main(argv: readonly string[], context: Context): Promise<number> {
+  const hot = runHot(argv, context, HOT_COMMANDS)
+  if (hot) return hot
   try {
     return await dispatch(argv, context)
   } catch (error) {
-    const { reportError } = await import('./report-error.js')
-    return reportError(error, argv, context)
+    return reportFailure(error, argv, context)
   }
 }
 
 async function dispatch(argv: readonly string[], context: Context): Promise<number> {
-  const call = parseHot(argv, HOT_COMMANDS)
-  if (call) {
-    const status = await call.hot.run(call.options as never, context)
-    return typeof status === 'number' ? status : 0
-  }
   if (argv.length === 0 || (argv.length === 1 && HELP_WORDS.has(argv[0] as string))) {
     context.stdout.write((await import('./help.js')).formatHelp())
     return 0
@@ -36,3 +41,20 @@ async function dispatch(argv: readonly string[], context: Context): Promise<numb
 }
 
 const HELP_WORDS: ReadonlySet<string> = new Set(['help', '-h', '--help'])
+
+const HOT_COMMANDS: readonly HotCommand[] = [
+  {
+    shape: LOAD,
+    run: async (options: LoadOptions, context) => (await import('./commands/load.js')).runLoad(options, context),
+  },
+  {
+    shape: ROTATION_DUE,
+    run: async (options: RotationDueOptions, context) =>
+      (await import('./commands/rotation-due.js')).runRotationDue(options, context),
+  },
+  {
+    shape: TOKEN_CHECK,
+    run: async (options: TokenCheckOptions, context) =>
+      (await import('./commands/token-check.js')).runTokenCheck(options, context),
+  },
+]

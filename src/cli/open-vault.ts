@@ -71,25 +71,32 @@ async function accessVault(
   context: Context,
   need: 'needed' | 'if-there',
 ): Promise<VaultAccess> {
-  const locked = createAccess(findVault(options, context), options, { context, key: undefined })
-  const request = { isPassive: need === 'if-there', warn: locked.warn }
+  const path = findVault(options, context)
+  const request = { isPassive: need === 'if-there', warn: createWarner(context, options) }
+  const given = { context, warn: request.warn }
   let found: FoundKey | undefined = findRawKey(options, context, request)
   // Only a vault with a passphrase slot makes a question worth asking.
-  if (found === undefined && need === 'needed' && hasPassphraseSlot(locked)) {
+  if (found === undefined && need === 'needed' && hasPassphraseSlot(createAccess(path, options, given))) {
     found = await findKey(options, context, { ...request, hasPassphrase: true })
   }
   if (found === undefined && need === 'needed') throw missingKey()
-  return { ...locked, key: found?.key }
+  return createAccess(path, options, { ...given, key: found?.key })
+}
+
+/** What vault access is made of beside the vault's place. */
+interface AccessParts {
+  readonly context: Context
+  readonly key?: VaultKey | undefined
+  /** Says a warning; a new warner by default. */
+  readonly warn?: (message: string) => void
 }
 
 /** Puts together what the vault room needs, for a vault at a path. */
 export function createAccess(
   path: string,
   options: GlobalOptions,
-  given: { readonly context: Context; readonly key: VaultKey | undefined },
+  { context, key, warn = createWarner(context, options) }: AccessParts,
 ): VaultAccess {
-  const { context, key } = given
-  const warn = createWarner(context, options)
   const logPath = options.log ?? context.env.MCPVAULT_LOG
   const directory = dirname(path)
   const store = createFileStore({
@@ -107,6 +114,7 @@ export function createAccess(
   return {
     store,
     key,
+    // Late: only a record in the log names the user, and looking the name up takes time.
     get by() {
       return context.host.user
     },

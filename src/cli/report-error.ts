@@ -6,17 +6,26 @@
 
 import { VaultError } from '../errors.js'
 import type { Context } from './context.js'
-import { visible } from './visible.js'
+import { colorLevel } from './printer.js'
+import { visible, visibleJson } from './visible.js'
+
+/** The exit status of a bug. */
+const INTERNAL_STATUS = 70
+
+/** Reports a failure. Never throws: the status still tells when nowhere is left to say it. */
+export async function reportFailure(error: unknown, argv: readonly string[], context: Context): Promise<number> {
+  try {
+    return await reportError(error, argv, context)
+  } catch {
+    return error instanceof VaultError ? error.exitCode : INTERNAL_STATUS
+  }
+}
 
 /** Reports a failure: `mcpvault: error: …` and its hints, or one JSON object with `--json`; a stack with `--debug`. */
-export function reportError(error: unknown, argv: readonly string[], context: Context): number {
+async function reportError(error: unknown, argv: readonly string[], context: Context): Promise<number> {
   const known = error instanceof VaultError ? error : toInternal(error)
-  const text = argv.includes('--json') ? formatJson(known) : formatLines(known)
-  try {
-    context.stderr.write(argv.includes('--debug') ? `${text}${formatStack(error)}` : text)
-  } catch {
-    // Nowhere is left to say it; the status still tells.
-  }
+  const text = argv.includes('--json') ? formatJson(known) : await formatLines(known, argv, context)
+  context.stderr.write(argv.includes('--debug') ? `${text}${formatStack(error)}` : text)
   return known.exitCode
 }
 
@@ -29,13 +38,15 @@ function toInternal(error: unknown): VaultError {
   })
 }
 
-function formatLines(error: VaultError): string {
-  const lines = [`error: ${error.message}`, ...error.hints.map((hint) => `hint: ${hint}`)]
-  return lines.map((line) => `mcpvault: ${visible(line)}\n`).join('')
+async function formatLines(error: VaultError, argv: readonly string[], context: Context): Promise<string> {
+  const level = colorLevel(context.stderr, context.env, !argv.includes('--no-color'))
+  const prefix = level === 0 ? 'error:' : (await import('./output.js')).paint('error:', 'bad', level)
+  const hints = error.hints.map((hint) => `mcpvault: hint: ${visible(hint)}\n`)
+  return `mcpvault: ${prefix} ${visible(error.message)}\n${hints.join('')}`
 }
 
 function formatJson({ code, message, hints }: VaultError): string {
-  return `${JSON.stringify({ error: { code, message, hints } })}\n`
+  return `${visibleJson({ error: { code, message, hints } })}\n`
 }
 
 function formatStack(error: unknown): string {

@@ -10,6 +10,7 @@
 import { fstatSync, readSync, statSync, writeSync } from 'node:fs'
 import { isSystemError, VaultError } from '../errors.js'
 import type { Context, Host, Input, Output, ProgramResult, Prompter } from './context.js'
+import type { Answer, TerminalPrompter } from './prompt.js'
 
 const WAIT_MS = 5
 const SILENCE_MS = 2000
@@ -229,9 +230,14 @@ function spawnReason(error: Error): string {
 }
 
 function lazyPrompter(): Prompter {
-  const load = async () => (await import('./prompt.js')).createPrompter(process)
+  const load = async (): Promise<TerminalPrompter> => (await import('./prompt.js')).createPrompter(process)
   return {
-    hidden: async (question) => (await load()).hidden(question),
-    confirm: async (question) => (await load()).confirm(question),
+    hidden: async (question) => requireAnswer(await (await load()).hidden(question)),
+    confirm: async (question) => requireAnswer(await (await load()).confirm(question)),
   }
+}
+
+function requireAnswer<T>(given: Answer<T>): T {
+  if ('answer' in given) return given.answer
+  throw new VaultError('CANCELLED', 'cancelled', { exitCode: 128 + given.signal })
 }
