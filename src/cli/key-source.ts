@@ -72,9 +72,9 @@ export function findRawKey(
     if (!key) throw noKey(name, 'there is no such file')
     return key
   }
-  if (keyFile !== undefined) return required(keyFile, `--key-file "${keyFile}"`)
+  if (keyFile !== undefined) return required(keyFile, `the key file "${keyFile}"`)
   if (keyFd !== undefined) {
-    return parse(context.readDescriptor(keyFd, MAX_KEY_FILE_BYTES), `--key-fd ${keyFd}`)
+    return parse(context.readDescriptor(keyFd, MAX_KEY_FILE_BYTES), `descriptor ${keyFd}`)
   }
   if (envFile !== undefined) return fromEnvFile(envFile, resolve(cwd, envFile), { host, warn: request.warn })
   if (env.MCP_ENCRYPTION_KEY) return parse(env.MCP_ENCRYPTION_KEY, 'MCP_ENCRYPTION_KEY')
@@ -103,7 +103,7 @@ function fromFile(path: string, name: string, checks: Checks): FoundKey<RawKey> 
 }
 
 function fromEnvFile(path: string, absolute: string, checks: Checks): FoundKey<RawKey> {
-  const name = `--env-file "${path}"`
+  const name = `the env file "${path}"`
   const file = readFileChecked(absolute, { what: 'env file', maxBytes: MAX_ENV_FILE_BYTES, ...checks })
   if (!file) throw noKey(name, 'there is no such file')
   const text = readEnvLine(file.bytes.toString('utf8'), 'MCP_ENCRYPTION_KEY')
