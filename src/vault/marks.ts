@@ -3,7 +3,8 @@ import type { Mark } from '../storage/store.js'
 import type { NativeVault } from './native-vault.js'
 import type { VaultAccess } from './vault.js'
 
-type VaultMark = NonNullable<Mark['vault']>
+/** What a mark keeps of a vault. */
+export type VaultMark = NonNullable<Mark['vault']>
 
 /** How a vault stands to what this machine has seen of it. */
 export interface Standing {

@@ -1,7 +1,7 @@
 import { VaultError } from '../errors.js'
 import type { Snapshot, Store } from '../storage/store.js'
 import type { VaultKey } from './key.js'
-import { allowStanding, compareMark, raiseMark, readMark, type Standing } from './marks.js'
+import { allowStanding, compareMark, raiseMark, readMark, type VaultMark } from './marks.js'
 import { NativeVault } from './native-vault.js'
 import { undoLayout } from './relaid.js'
 import { TutorialVault } from './tutorial-vault.js'
@@ -21,17 +21,19 @@ export function openVault(access: VaultAccess): Vault {
   if (!(vault instanceof NativeVault)) return vault
   const seen = readMark(vault.id, access)
   const standing = compareMark(vault, seen, access)
-  if (standing.behind === undefined) return acceptVault(vault, standing, access)
+  if (standing.behind === undefined) return acceptVault(vault, seen, access)
   // A writer may have moved the mark between our two reads; a vault that is read after its mark is not old by chance.
   const { vault: later } = readAndParse(access.store, access)
   if (!(later instanceof NativeVault)) return later
   const mark = later.id === vault.id ? seen : readMark(later.id, access)
-  return acceptVault(later, compareMark(later, mark, access), access)
+  return acceptVault(later, mark, access)
 }
 
-function acceptVault(vault: NativeVault, standing: Standing, access: VaultAccess): NativeVault {
+function acceptVault(vault: NativeVault, seen: VaultMark | undefined, access: VaultAccess): NativeVault {
+  const standing = compareMark(vault, seen, access)
   allowStanding(standing, access, 'read')
-  if (standing.behind === undefined) raiseMark(vault, access)
+  const isNews = seen === undefined || vault.parts.header.gen > seen.gen
+  if (isNews && standing.behind === undefined) raiseMark(vault, access)
   return vault
 }
 
