@@ -84,6 +84,7 @@ function changeNative<T>(vault: NativeVault, target: Target, change: (draft: Dra
   if (keys === undefined) throw noKey()
   const standing = compareMark(vault, readMark(vault.id, access), access)
   allowStanding(standing, access, 'write')
+  finishDropping(vault, transaction)
   const events = settleLog(vault, standing, target)
   const draft = new NativeDraft(vault, keys, { nowMs: access.now(), randomBytes: access.randomBytes.bind(access) })
   const result = change(draft)
@@ -134,6 +135,12 @@ function writeVault(
     ...(options.dropsValues ? {} : { keepPrevious: '.bak' as const }),
   })
   if (options.dropsValues) target.transaction.discardPrevious('vault')
+}
+
+/** A writer that took values out for good may have been killed before it deleted the generation that still has them. */
+function finishDropping(vault: NativeVault, transaction: Transaction): void {
+  const { pending } = vault.logAnchor
+  if (pending.some(({ action }) => action === 'retired' || action === 'removed')) transaction.discardPrevious('vault')
 }
 
 /** Opens what was written, with the same keys: the MAC must fit. @throws {VaultError} DAMAGED */

@@ -225,7 +225,7 @@ export function isNativeName(name: string): boolean {
 function rebuildVersion(value: unknown): NativeVersion | undefined {
   if (!isObject(value)) return undefined
   const { ver, stage, n, c, created, since, until } = value
-  if (!isCount(ver) || (stage !== 'current' && stage !== 'previous')) return undefined
+  if (!isCount(ver) || ver === 0 || (stage !== 'current' && stage !== 'previous')) return undefined
   if (!isBinary(n, 12) || !isBinary(c) || !isTime(created)) return undefined
   if ((since !== undefined && !isTime(since)) || (until !== undefined && !isTime(until))) return undefined
   return {

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { expect } from 'vitest'
 import { type ErrorCode, VaultError } from '../../src/errors.js'
 import type { LogRecord } from '../../src/log/record.js'
+import { type LogReport, verifyLog } from '../../src/log/verify.js'
 import { Secret } from '../../src/secret.js'
 import { createFileStore } from '../../src/storage/file-store.js'
 import type { Store, Transaction } from '../../src/storage/store.js'
@@ -13,7 +14,16 @@ import { changeVault } from '../../src/vault/change.js'
 import { createVault } from '../../src/vault/create.js'
 import type { KeySpelling, PassphraseKey, RawKey, VaultKey } from '../../src/vault/key.js'
 import { openVault } from '../../src/vault/open.js'
-import type { Draft, RotatedVersion, Vault, VaultAccess, VaultFormat, VersionChoice } from '../../src/vault/vault.js'
+import { sealText } from '../../src/vault/tutorial-vault.js'
+import type {
+  Draft,
+  RotatedVersion,
+  TutorialCodec,
+  Vault,
+  VaultAccess,
+  VaultFormat,
+  VersionChoice,
+} from '../../src/vault/vault.js'
 import { temporaryDirectory } from '../support/directory.js'
 
 /** 2026-11-22T12:00:00Z, where the clock stands at first. */
@@ -136,6 +146,21 @@ export class VaultWorld {
     return existsSync(this.path('log')) ? JSON.parse(readFileSync(this.path('log'), 'utf8')) : []
   }
 
+  /** The members of a tutorial vault. */
+  json(): Readonly<Record<string, unknown>> {
+    return JSON.parse(this.read().toString('utf8'))
+  }
+
+  /** What verifying the log against the vault finds. */
+  report(): LogReport {
+    const reader = this.store().open('log')
+    try {
+      return verifyLog(reader, this.open().logAnchor)
+    } finally {
+      reader?.close()
+    }
+  }
+
   /** `action name` of every record. */
   history(): readonly string[] {
     return this.records().map((record) => `${record.action} ${record.credential ?? record.subject ?? '-'}`)
@@ -166,6 +191,11 @@ export function rawKey(bytes: Buffer = randomBytes(32), spelling: KeySpelling = 
 
 export function passphraseKey(text: string): PassphraseKey {
   return { type: 'passphrase', text: Secret.fromText(text) }
+}
+
+/** A value as a tutorial program writes it. */
+export function sealed(key: RawKey, codec: TutorialCodec, text: string): string {
+  return sealText(key, Buffer.from(text), { codec, nowMs: START_MS, randomBytes })
 }
 
 export function secret(value: string | Buffer): Secret {
