@@ -7,6 +7,7 @@
  * @module
  */
 
+import type { SpawnSyncReturns, StdioOptions } from 'node:child_process'
 import { fstatSync, readSync, statSync, writeSync } from 'node:fs'
 import { isSystemError, VaultError } from '../errors.js'
 import type { Context, Host, Input, Output, ProgramResult, Prompter } from './context.js'
@@ -206,18 +207,26 @@ function runProgram(
   argv: readonly string[],
   options: { readonly timeoutMs: number; readonly maxBytes: number },
 ): ProgramResult {
+  const result = spawnQuietly(argv, options)
+  if (result.error) throw new VaultError('INPUT', `cannot run a program: ${spawnReason(result.error)}`)
+  return { exitCode: result.status, signal: result.signal, stdout: result.stdout }
+}
+
+type SpawnResult = Pick<SpawnSyncReturns<Buffer>, 'error' | 'status' | 'signal' | 'stdout'>
+
+function spawnQuietly(
+  argv: readonly string[],
+  { timeoutMs, maxBytes }: { readonly timeoutMs: number; readonly maxBytes: number },
+): SpawnResult {
   const [file = '', ...args] = argv
   const { spawnSync } = process.getBuiltinModule('node:child_process')
-  const result = spawnSync(file, args, {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    timeout: options.timeoutMs,
-    maxBuffer: options.maxBytes,
-    shell: false,
-  })
-  if (result.error) {
-    throw new VaultError('INPUT', `cannot run a program: ${spawnReason(result.error)}`)
+  const stdio: StdioOptions = ['ignore', 'pipe', 'inherit']
+  try {
+    return spawnSync(file, args, { stdio, timeout: timeoutMs, maxBuffer: maxBytes, shell: false })
+  } catch {
+    // A word with a NUL is not even tried.
+    return { error: new Error('refused'), status: null, signal: null, stdout: Buffer.alloc(0) }
   }
-  return { exitCode: result.status, signal: result.signal, stdout: result.stdout }
 }
 
 /** spawn's own messages quote the command line, so its error is not even kept as the cause. */
