@@ -18,8 +18,8 @@ export function visibleJson(value: unknown): string {
 
 /** C0, DEL, C1, bidirectional and invisible format characters, line separators, lone surrogates. */
 function unsafeCharacters(): RegExp {
-  // Made at the first use: a class with a Unicode property costs half a millisecond, which `load` need not pay.
-  return /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|\p{Surrogate}/gu
+  // Made when it is used: at import time it would cost `load`, which needs none. With `u`, paired surrogates do not match.
+  return /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]/gu
 }
 
 function hexOf(character: string): string {
