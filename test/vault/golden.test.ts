@@ -57,6 +57,26 @@ describe('the golden log', () => {
   })
 })
 
+describe('docs/file-format.md', () => {
+  it('names the members of the header, a slot and a version as they stand in the file', () => {
+    const document = readFileSync('docs/file-format.md', 'utf8')
+    const lines = readFileSync('test/fixtures/native/passphrase.enc', 'utf8').split('\n')
+    const header = JSON.parse((lines[1] ?? '').slice(0, -1))
+    const [, { versions }] = JSON.parse((lines[2] ?? '').slice(0, -1)) as [string, { versions: readonly object[] }]
+    const documented = (start: string): readonly string[] =>
+      membersOf(document.split('\n').find((line) => line.startsWith(start)) ?? '')
+    const written = membersOf(JSON.stringify({ ...header, keys: [], log: { ...header.log, pending: [] } }))
+    expect(documented('{"vault_id"')).toEqual(written)
+    expect(documented('{"kid":K,"type":"passphrase"')).toEqual(membersOf(JSON.stringify(header.keys[0])))
+    expect(documented('{"ver"')).toEqual([...membersOf(JSON.stringify(versions[0])), 'until'])
+    expect(written).toContain('tokens_key')
+  })
+})
+
+function membersOf(json: string): readonly string[] {
+  return [...json.matchAll(/"([a-z_]+)":/g)].map((match) => match[1] ?? '')
+}
+
 function maskRandom(file: Buffer): string {
   return file
     .toString('utf8')
