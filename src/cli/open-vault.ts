@@ -73,7 +73,9 @@ async function accessVault(
 ): Promise<VaultAccess> {
   const path = findVault(options, context)
   const request = { isPassive: need === 'if-there', warn: createWarner(context, options) }
-  const given = { context, warn: request.warn }
+  // A tutorial's 0644 would be mailed by cron with every question: who opens the vault or watches is told.
+  const isToldOfModes = need === 'needed' || context.stderr.isTerminal
+  const given = { context, warn: request.warn, isToldOfModes }
   let found: FoundKey | undefined = findRawKey(options, context, request)
   // Only a vault with a passphrase slot makes a question worth asking.
   if (found === undefined && need === 'needed' && hasPassphraseSlot(createAccess(path, options, given))) {
@@ -89,13 +91,15 @@ interface AccessParts {
   readonly key?: VaultKey | undefined
   /** Says a warning; a new warner by default. */
   readonly warn?: (message: string) => void
+  /** Whether a file that others can read is worth a warning. */
+  readonly isToldOfModes?: boolean
 }
 
 /** Puts together what the vault room needs, for a vault at a path. */
 export function createAccess(
   path: string,
   options: GlobalOptions,
-  { context, key, warn = createWarner(context, options) }: AccessParts,
+  { context, key, warn = createWarner(context, options), isToldOfModes = true }: AccessParts,
 ): VaultAccess {
   const logPath = options.log ?? context.env.MCPVAULT_LOG
   const directory = dirname(path)
@@ -109,7 +113,7 @@ export function createAccess(
     lockTimeoutMs: options.lockTimeoutMs ?? LOCK_TIMEOUT_MS,
     host: context.host,
     randomBytes: (length) => context.randomBytes(length),
-    warn,
+    warn: isToldOfModes ? warn : () => {},
   })
   return {
     store,

@@ -3,6 +3,7 @@ import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import { LOAD, type LoadOptions } from '../hot-commands.js'
 import { openForReading } from '../open-vault.js'
+import { visibleJson } from '../visible.js'
 
 /** Registers `load`. */
 export function addLoadCommand(parent: Command, context: Context, run = runLoad): void {
@@ -16,7 +17,7 @@ export async function runLoad(options: LoadOptions, context: Context): Promise<v
   if (options.json) {
     const text = value.revealText()
     const content = text === undefined ? { value_base64: value.reveal().toString('base64') } : { value: text }
-    context.stdout.write(`${JSON.stringify({ name: options.name, ...content })}\n`)
+    context.stdout.write(`${visibleJson({ name: options.name, ...content })}\n`)
   } else {
     context.stdout.write(value.reveal())
     if (options.newline) context.stdout.write('\n')
