@@ -190,6 +190,24 @@ describe('an upgrade', () => {
     expect(world.report()).toMatchObject({ problems: [], gaps: [], anchored: true })
   })
 
+  it('is called off when the disk gives back a vault with other values', async () => {
+    const { world } = fixtureWorld('node')
+    const before = world.read()
+    const other = await VaultWorld.create({ key: world.key })
+    for (const name of world
+      .open()
+      .names()
+      .filter((each) => /^\w+$/.test(each)))
+      await other.put(name, 'other')
+    const access = world.meddled((real) => ({
+      replace: (name, bytes, options) =>
+        real.replace(name, bytes, { ...options, verify: () => options.verify(other.read()) }),
+    }))
+    await expectCode('IO', () => upgrade(access))
+    expect(world.read().equals(before)).toBe(true)
+    expect([world.has('.tutorial.bak'), world.history()]).toEqual([false, []])
+  })
+
   it('keeps tokens valid that were made before, and lets them be revoked', async () => {
     const { world } = fixtureWorld('python')
     const made = await createToken(tokenAccess(world), { tools: ['web_search'] })
