@@ -362,7 +362,7 @@ describe('token revoke', () => {
 })
 
 describe('tokens of a tutorial vault', () => {
-  it('work as those of a native one, and keep working through an upgrade', async () => {
+  it('work as those of a native one', async () => {
     for (const world of [tutorialWorld('python'), tutorialWorld('node'), await emptyTutorialWorld()]) {
       const token = await create(world, '--label', 'ci')
       expect(await check(world, token)).toBe(0)
