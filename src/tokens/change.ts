@@ -12,7 +12,7 @@ import {
   STORE_ID_BYTES,
   type TokenRecord,
 } from './record-line.js'
-import { isLive, type TokenKeys, TokenRecords } from './records.js'
+import { type TokenKeys, TokenRecords } from './records.js'
 import {
   beforeCaveat,
   decodeToken,
@@ -99,7 +99,7 @@ export async function createToken(
 export async function revokeTokens(access: TokenAccess, selection: TokenSelection): Promise<readonly TokenRecord[]> {
   const atMs = access.now()
   return changeRecords(access, 'token revoke', (records) => {
-    const chosen = 'all' in selection ? records.all() : selection.names.map((name) => resolve(name, records, atMs))
+    const chosen = 'all' in selection ? records.all() : selection.names.map((name) => resolve(name, records))
     const revoked = [...new Set(chosen)].filter((record) => record.revokedMs === undefined)
     return { entries: revoked.map(({ id }) => ({ type: 'revoke', id, atMs })), finish: () => revoked }
   })
@@ -245,11 +245,10 @@ function drawIdentifier(access: TokenAccess, records: TokenRecords): Buffer {
   throw new Error('cannot create a token: the source of randomness repeats itself')
 }
 
-/** A label means the live token that has it, else the latest one that had it, so that revoking twice is no error. */
-function resolve(name: string, records: TokenRecords, nowMs: number): TokenRecord {
+/** A label means the latest token that has it, revoked or not, so that revoking twice is no error. */
+function resolve(name: string, records: TokenRecords): TokenRecord {
   const id = name.startsWith(TOKEN_PREFIX) ? idOfToken(name) : name
-  const labelled = records.all().filter((record) => record.label === name)
-  const found = records.find(id) ?? labelled.find((record) => isLive(record, nowMs)) ?? labelled.at(-1)
+  const found = records.find(id) ?? records.all().findLast((record) => record.label === name)
   if (found !== undefined) return found
   const what = id === name ? `"${name}"` : 'that token'
   throw new VaultError('NOT_FOUND', `cannot revoke ${what}: there is no record of it`, {

@@ -302,7 +302,7 @@ class Chain {
 }
 
 /** Tells whether a token can still be used for anything. */
-export function isLive(record: TokenRecord, nowMs: number): boolean {
+function isLive(record: TokenRecord, nowMs: number): boolean {
   const { beforeMs } = intersectCaveats(record.caveats)
   return record.revokedMs === undefined && (beforeMs === undefined || nowMs < beforeMs)
 }

@@ -259,7 +259,8 @@ describe('bytes', () => {
 describe('keys', () => {
   it('records of another vault or under another key are refused', async () => {
     const { access, live } = await threeRecords()
-    expect(judge({ ...access, keys: nativeKeys(0x22) }, live)).toBe('DAMAGED')
+    const stranger = await expectCode('DAMAGED', () => TokenRecords.open(access.store, nativeKeys(0x22)))
+    expect(stranger.message).toContain('they belong to another vault')
     const other = { ...nativeKeys(), tokensKey: nativeKeys(0x22).tokensKey }
     expect(judge({ ...access, keys: other }, live)).toBe('DAMAGED')
   })
