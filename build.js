@@ -1,17 +1,17 @@
 /**
  * Builds dist/cli, the command line as CommonJS, which Node starts faster than ESM (docs/decisions/).
  *
- * Two worlds: `hot-*.js` are the three hot commands, each in one file with all that it needs at once, since every further
- * file and line costs them a part of a millisecond; `entry.js` and its chunks are everything, each command's file loaded
- * when it is asked for. What a hot command imports lazily comes from the second world. esbuild splits only ESM, so that
- * world is split as ESM first and each chunk is then transformed on its own.
+ * Two worlds: `run-*.js` are the commands, each in one file with all that it needs at once, since every further file and
+ * line costs a part of a millisecond; `entry.js` and its chunks are everything, for the command lines that need commander.
+ * What a command imports lazily comes from the second world, except that a command that writes holds the transaction
+ * too. esbuild splits only ESM, so that world is split as ESM first and each chunk is then transformed on its own.
  *
  * The result is a function of the sources alone, and two builds at once cannot mix: each works in a directory of its own
  * and swaps it in.
  *
  * Usage: node build.js [DIRECTORY]
  */
-import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build, transform } from 'esbuild'
@@ -19,7 +19,13 @@ import { build, transform } from 'esbuild'
 const root = fileURLToPath(new URL('.', import.meta.url))
 const dist = resolve(process.argv[2] ?? join(root, 'dist'))
 
+/** The hot commands have ways in of their own, which do without the registration with commander. */
 const HOT = ['load', 'rotation-due', 'token-check']
+/** The demo runs other commands through the second world. */
+const SECOND = ['demo']
+
+/** Throws errors that only classes of the same world recognise, and the commands that write need it every time. */
+const INLINE = './transaction.js'
 
 const SHAPE = {
   platform: 'node',
@@ -29,10 +35,9 @@ const SHAPE = {
   legalComments: 'none',
 }
 
-/** What the hot commands import lazily, by the name that they require it by. */
+/** What the commands import lazily, by the name that they require it by. */
 const lazy = new Map()
-const files = []
-for (const name of HOT) files.push(await bundleHot(name))
+const files = await Promise.all(commandNames().map(bundleCommand))
 files.push(...(await splitRest()))
 const work = makeWorkDirectory()
 try {
@@ -43,23 +48,45 @@ try {
   rmSync(work, { recursive: true, force: true })
 }
 
-async function bundleHot(command) {
+function commandNames() {
+  const names = readdirSync(join(root, 'src/cli/commands')).map((file) => basename(file, '.ts'))
+  return names.filter((name) => !SECOND.includes(name))
+}
+
+async function bundleCommand(command) {
   const outputs = await bundle({
-    entryPoints: { [`hot-${command}`]: `src/cli/hot/${command}.ts` },
+    ...(HOT.includes(command) ? { entryPoints: [`src/cli/hot/${command}.ts`] } : { stdin: wayIn(command) }),
+    entryNames: `run-${command}`,
     format: 'cjs',
     minifyIdentifiers: true,
-    plugins: [leaveLazy(), nativeRequire()],
+    plugins: [leaveLazy(command), nativeRequire()],
   })
-  const [hot] = outputs
-  if (outputs.length !== 1 || hot.inputs.some((path) => path.includes('node_modules'))) {
-    throw new Error(`the hot command ${command} must fit into one file and need no package`)
+  const [file] = outputs
+  if (outputs.length !== 1 || file.inputs.some((path) => path.includes('node_modules'))) {
+    throw new Error(`the command ${command} must fit into one file and need no package`)
   }
-  return hot
+  return file
+}
+
+/** The way in to a command that is not hot. */
+function wayIn(command) {
+  const add = `add${command.replace(/(?:^|-)(.)/g, (_, letter) => letter.toUpperCase())}Command`
+  const contents = `
+    import { ${add} } from './commands/${command}.js'
+    import { runExact } from './exact.js'
+    export { systemContext } from './system.js'
+    export const run = (argv, context) => runExact(argv, context, ${add})`
+  return { contents, resolveDir: join(root, 'src/cli'), sourcefile: `run-${command}.js` }
 }
 
 async function splitRest() {
   const entryPoints = { entry: 'src/cli/entry.ts', ...Object.fromEntries(lazy) }
-  const chunks = await bundle({ entryPoints, format: 'esm', splitting: true, plugins: [nativeRequire()] })
+  const chunks = await bundle({
+    entryPoints,
+    format: 'esm',
+    splitting: true,
+    plugins: [nativeRequire(), spareCommander()],
+  })
   return Promise.all(chunks.map(async ({ name, text }) => ({ name, text: await toCommonJs(text) })))
 }
 
@@ -83,10 +110,10 @@ async function toCommonJs(text) {
   return (await transform(text, { ...SHAPE, format: 'cjs', supported: { 'dynamic-import': false } })).code
 }
 
-/** Lets a hot command require from the second world what it imports lazily. */
-function leaveLazy() {
+/** Lets a command require from the second world what it imports lazily; errors of both worlds know each other by name. */
+function leaveLazy(command) {
   const leave = ({ path, kind, resolveDir }) => {
-    if (kind !== 'dynamic-import') return undefined
+    if (kind !== 'dynamic-import' || (path === INLINE && !HOT.includes(command))) return undefined
     const source = join(resolveDir, path).replace(/\.js$/, '.ts')
     const name = relative(join(root, 'src'), source).replace(/\.ts$/, '').replaceAll('/', '-')
     lazy.set(name, source)
@@ -104,6 +131,18 @@ function nativeRequire() {
   const setup = (bundler) => {
     bundler.onResolve({ filter: /^node:module$/ }, take)
     bundler.onLoad({ filter: /.*/, namespace: name }, () => ({ contents }))
+  }
+  return { name, setup }
+}
+
+/** commander starts programs only for subcommands that are files of their own; loading that costs a tenth of a start. */
+function spareCommander() {
+  const name = 'spare-commander'
+  const take = ({ importer }) =>
+    importer.includes('/node_modules/commander/') ? { path: 'none', namespace: name } : undefined
+  const setup = (bundler) => {
+    bundler.onResolve({ filter: /^node:child_process$/ }, take)
+    bundler.onLoad({ filter: /.*/, namespace: name }, () => ({ contents: 'module.exports = {}' }))
   }
   return { name, setup }
 }

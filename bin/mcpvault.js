@@ -4,12 +4,9 @@
 // A listener keeps SIGUSR1 from opening the inspector, through which other processes of this user could read secrets.
 process.on('SIGUSR1', () => {})
 
-/** Words that may name a hot command, and the file that knows. */
-const HOT = new Map([
-  ['load', 'load'],
-  ['rotation-due', 'rotation-due'],
-  ['token', 'token-check'],
-])
+const { existsSync, writeSync } = require('node:fs')
+
+const CLI = `${__dirname}/../dist/cli`
 
 try {
   run(process.argv.slice(2)).then(exit, fail)
@@ -17,16 +14,27 @@ try {
   fail(error)
 }
 
-/** Tries the hot command that is named, if any; what loads everything else costs more than they do. */
+/** Tries the file of the command that is named, if any: what loads everything else costs more than most commands do. */
 function run(argv) {
-  const name = argv.find((word) => HOT.has(word))
-  if (name !== undefined) {
-    const hot = require(`../dist/cli/hot-${HOT.get(name)}.js`)
-    const running = hot.run(argv, hot.systemContext())
+  const file = findCommand(argv)
+  if (file !== undefined) {
+    const command = require(file)
+    const running = command.run(argv, command.systemContext())
     if (running) return running
   }
-  const { main, systemContext } = require('../dist/cli/entry.js')
+  const { main, systemContext } = require(`${CLI}/entry.js`)
   return main(argv, systemContext())
+}
+
+/** The file of the first word, or pair of words such as `token create`, that is a command. */
+function findCommand(argv) {
+  if (argv.includes('--help')) return undefined
+  for (const [index, word] of argv.entries()) {
+    for (const name of [word, `${word}-${argv[index + 1]}`]) {
+      const path = `${CLI}/run-${name}.js`
+      if (/^[a-z-]+$/.test(name) && existsSync(path)) return path
+    }
+  }
 }
 
 /** Everything has been written synchronously, so nothing is cut off, and nothing left open can keep the process. */
@@ -36,7 +44,6 @@ function exit(status) {
 
 /** Reports what nobody expected; its message may quote input, so only --debug prints it. */
 function fail(error) {
-  const { writeSync } = require('node:fs')
   const details = process.argv.includes('--debug') ? `\n${error?.stack ?? error}` : ''
   try {
     writeSync(2, `mcpvault: error: a bug in mcpvault: unexpected ${error?.name ?? 'failure'}${details}\n`)

@@ -8,9 +8,15 @@
 import type { Command, Option } from 'commander'
 import { VaultError } from '../errors.js'
 import { type CommandShape, collectOptions, type Flag, GLOBAL_FLAGS, type Positional } from './flags.js'
+import type { HotCommand } from './hot.js'
 
 const shapes = new WeakMap<Command, CommandShape>()
 const statuses = new WeakMap<Command, number>()
+
+/** Takes commands where commander is not needed to understand the command line (`exact.ts`). */
+export class CommandTaker {
+  readonly commands: HotCommand[] = []
+}
 
 /**
  * Adds a command to its parent. A number that `run` resolves to is the exit status; anything else is 0.
@@ -18,10 +24,14 @@ const statuses = new WeakMap<Command, number>()
  * The name's last word is registered, so the parent of `token check` is the group `token`.
  */
 export function addCommand<Options>(
-  parent: Command,
+  parent: Command | CommandTaker,
   shape: CommandShape<Options>,
   run: (options: Options) => Promise<unknown>,
-): Command {
+): void {
+  if (parent instanceof CommandTaker) {
+    parent.commands.push({ shape, run })
+    return
+  }
   const command = parent.command(shape.name.slice(shape.name.lastIndexOf(' ') + 1))
   shapes.set(command, shape)
   for (const positional of shape.positionals ?? []) command.argument(argumentSyntax(positional), positional.help)
@@ -35,7 +45,6 @@ export function addCommand<Options>(
     const status = await run(collectOptions(shape, given, command.args))
     if (typeof status === 'number') statuses.set(rootOf(command), status)
   })
-  return command
 }
 
 /** Lets a command take the global flags; `addCommand` reads them from it and from every command above. */
