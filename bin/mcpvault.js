@@ -1,5 +1,10 @@
-#!/usr/bin/env node
+#!/bin/sh
+':' //; exec node -- "$0" "$@"
 'use strict'
+
+// The two lines above are shell and JavaScript at once. Without the `--` Node takes `--env-file` for its own, wherever it
+// stands: it ends when the file is missing, waits for a FIFO, and obeys a NODE_OPTIONS in it (nodejs/node#54232).
+// `env -S` would do as well, but busybox does not have it.
 
 // A listener keeps SIGUSR1 from opening the inspector, through which other processes of this user could read secrets.
 process.on('SIGUSR1', () => {})
