@@ -247,7 +247,6 @@ async function playDamage(watch: Watch): Promise<void> {
         ['token', 'list'],
         ['search', 'words'],
         ['rotation-due'],
-        ['upgrade'],
       ]) {
         for (const flags of [[], ['--json', '--debug']])
           await watch.run([...argv, ...flags], { prints: argv[0] === 'load', skipFiles: true })
