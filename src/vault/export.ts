@@ -1,6 +1,7 @@
 import { VaultError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import type { RawKey } from './key.js'
+import { shellWord } from './name.js'
 import { sealText } from './tutorial-vault.js'
 import type { Vault, VaultAccess } from './vault.js'
 
@@ -37,7 +38,7 @@ function textOf(name: string, value: Secret): string {
       'INPUT',
       `cannot export: the value of "${name}" is not UTF-8 text, which this format cannot hold`,
       {
-        hints: [`mcpvault load ${name} > FILE`],
+        hints: [`mcpvault load -n ${shellWord(name)} > FILE`],
       },
     )
   }

@@ -32,6 +32,11 @@ export function existsAlready(name: string): VaultError {
   return new VaultError('EXISTS', `cannot store "${name}": it exists already`, { hints: [`mcpvault rotate ${name}`] })
 }
 
+/** Writes a name or path as a word of a POSIX shell, for commands in hints. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
+}
+
 /** Finds the name that a typo most likely meant: at most a third of its characters differ. */
 export function nearestName(name: string, names: readonly string[]): string | undefined {
   const limit = Math.max(1, Math.floor(name.length / 3))

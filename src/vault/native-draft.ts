@@ -1,7 +1,7 @@
 import { VaultError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import { formatUtc } from '../timestamp.js'
-import { checkNewName, existsAlready, unknownName } from './name.js'
+import { checkNewName, existsAlready, shellWord, unknownName } from './name.js'
 import {
   damaged,
   formatEntry,
@@ -91,7 +91,9 @@ export class NativeDraft implements Draft {
     )
     if (target === undefined || target.stage === 'current') {
       const what = target ? `version ${target.ver} is the current one` : 'that version was not kept'
-      throw new VaultError('NOT_FOUND', `cannot roll back "${name}": ${what}`, { hints: [`mcpvault history ${name}`] })
+      throw new VaultError('NOT_FOUND', `cannot roll back "${name}": ${what}`, {
+        hints: [`mcpvault history ${shellWord(name)}`],
+      })
     }
     const value = this.#vault.openVersion(name, target)
     // The target's value lives on under a new number, so its old number is not a retirement.

@@ -2,7 +2,7 @@ import { VaultError } from '../errors.js'
 import { Secret } from '../secret.js'
 import { parseTimestamp } from '../timestamp.js'
 import type { VaultKey } from './key.js'
-import { unknownName } from './name.js'
+import { shellWord, unknownName } from './name.js'
 import {
   damaged,
   findEntryLine,
@@ -141,7 +141,7 @@ function chooseVersion(
   const untilMs = timeOf(found.until)
   if (found.stage === 'previous' && untilMs !== undefined && nowMs >= untilMs) {
     throw new VaultError('NOT_FOUND', `version ${found.ver} of "${name}" was loadable until ${found.until}`, {
-      hints: [`to make it current again: mcpvault rollback ${name}`],
+      hints: [`to make it current again: mcpvault rollback ${shellWord(name)}`],
     })
   }
   return found

@@ -5,10 +5,10 @@ import type { Command } from 'commander'
 import { DAY_SECONDS } from '../../duration.js'
 import { VaultError } from '../../errors.js'
 import { type StandIn, startStandIn } from '../../search/stand-in.js'
+import { shellWord } from '../../vault/name.js'
 import { addCommand } from '../command.js'
 import type { Context, Input } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
-import { visible } from '../visible.js'
 
 const DEMO: CommandShape<GlobalOptions> = {
   name: 'demo',
@@ -106,7 +106,7 @@ class Story {
   async #run(argv: readonly string[], step: Step = {}): Promise<string> {
     const { main } = await import('../main.js')
     const { stdout } = this.#context
-    stdout.write(`$ mcpvault ${argv.map(quote).join(' ')}\n`)
+    stdout.write(`$ mcpvault ${argv.map(shellWord).join(' ')}\n`)
     let printed = ''
     const tee = (text: string | Buffer): void => {
       printed += text.toString()
@@ -138,10 +138,6 @@ class Story {
       runProgram: (program, limits) => this.#context.runProgram(program, limits),
     }
   }
-}
-
-function quote(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${visible(word)}'`
 }
 
 function stdinOf(text: string | undefined): Input {

@@ -6,6 +6,7 @@ import { Secret } from '../../secret.js'
 import { createPrivateFile, ensurePrivateDirectory } from '../../storage/create-file.js'
 import { createVault } from '../../vault/create.js'
 import { formatRawKey, type KeySpelling, RAW_KEY_BYTES, type RawKey, type VaultKey } from '../../vault/key.js'
+import { shellWord } from '../../vault/name.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import { type CommandShape, type GlobalOptions, oneOf } from '../flags.js'
@@ -72,7 +73,9 @@ interface InitKey {
 export async function runInit(options: InitOptions, context: Context): Promise<void> {
   const path = resolve(context.cwd, options.vault ?? (context.env.MCPVAULT_FILE || defaultVaultPath(context)))
   if (existsSync(path))
-    throw new VaultError('EXISTS', `a vault is already there: "${path}"`, { hints: [`mcpvault list --vault ${path}`] })
+    throw new VaultError('EXISTS', `a vault is already there: "${path}"`, {
+      hints: [`mcpvault list --vault ${shellWord(path)}`],
+    })
   const chosen = await chooseKey(options, context)
   checkSpelling(options, chosen.key)
   ensurePrivateDirectory(dirname(path))

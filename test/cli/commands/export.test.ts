@@ -199,3 +199,23 @@ describe('upgrade', () => {
     expect(await succeed(world, 'load', '\u202e\u001b')).toBe('value\n')
   })
 })
+
+describe('a hint', () => {
+  it('is a command that a shell can run, whatever the name', async () => {
+    const world = await emptyTutorialWorld()
+    await store(world, 'placeholder', 'value')
+    const name = `it's a "name" $(touch touched)`
+    for (const file of [VAULT, 'rotation_log.json']) {
+      write(world, file, read(world, file).replace('"placeholder"', JSON.stringify(name)))
+    }
+    await succeed(world, 'upgrade')
+    const { hints } = await fail(world, 'rollback', name)
+    const printed = execFileSync('/bin/sh', ['-c', `mcpvault() { printf '%s|' "$@"; }; ${hints[0]}`], {
+      encoding: 'utf8',
+    })
+    expect(printed).toBe(`history|${name}|`)
+    expect(await fail(world, 'init', '--vault', VAULT, '--json')).toMatchObject({
+      hints: [`mcpvault list --vault ${world.directory}/${VAULT}`],
+    })
+  })
+})
