@@ -14,6 +14,8 @@ export interface Output {
   write(text: string | Buffer): void
   /** Whether a person watches; looked up on first use, since asking costs start-up time. */
   readonly isTerminal: boolean
+  /** Whether a write has found that nobody reads any more. */
+  readonly isClosed?: boolean
   /** Width in columns; 80 where unknown. */
   readonly columns: number
 }

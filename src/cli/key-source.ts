@@ -18,6 +18,8 @@ import { canAsk } from './read-value.js'
 export interface FoundKey<Key = VaultKey> {
   readonly key: Key
   readonly source: string
+  /** Nobody named the source: it is the default key file, which may belong to another vault. */
+  readonly isImplicit?: boolean
 }
 
 /** What the caller allows. */
@@ -42,16 +44,6 @@ export async function askPassphrase(options: KeyOptions, context: Context): Prom
   if (!canAsk(options, context)) return undefined
   const text = Secret.fromText(await context.prompt.hidden('passphrase of the vault:'))
   return { key: { type: 'passphrase', text }, source: 'the passphrase' }
-}
-
-/** As {@link findRawKey}, and asks for the passphrase where the vault has one. */
-export async function findKey(
-  options: KeyOptions,
-  context: Context,
-  request: KeyRequest & { readonly hasPassphrase: boolean },
-): Promise<FoundKey | undefined> {
-  const raw = findRawKey(options, context, request)
-  return raw ?? (request.hasPassphrase && !request.isPassive ? askPassphrase(options, context) : undefined)
 }
 
 /**
@@ -87,7 +79,9 @@ export function findRawKey(
   const name = 'the systemd credential "mcp_encryption_key"'
   const credential = systemd ? inFile(join(systemd, 'mcp_encryption_key'), name) : undefined
   const path = defaultKeyFile(context)
-  return credential ?? inFile(path, `the key file "${path}"`)
+  if (credential !== undefined) return credential
+  const found = inFile(path, `the key file "${path}"`)
+  return found && { ...found, isImplicit: true }
 }
 
 /** The key file that is used when nothing else is named. */

@@ -8,13 +8,15 @@ import { statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { VaultError } from '../errors.js'
 import { createFileStore } from '../storage/file-store.js'
-import type { VaultKey } from '../vault/key.js'
-import { openVault, readVault } from '../vault/open.js'
+import type { Store } from '../storage/store.js'
+import { type RawKey, rawKeyId, type VaultKey } from '../vault/key.js'
+import { openVault } from '../vault/open.js'
+import { type ListedSlot, readSlots } from '../vault/slots.js'
 import type { Vault, VaultAccess } from '../vault/vault.js'
 import type { Context } from './context.js'
 import type { GlobalOptions } from './flags.js'
 import { mcpvaultDirectory } from './directories.js'
-import { type FoundKey, findKey, findRawKey } from './key-source.js'
+import { askPassphrase, type FoundKey, findRawKey, type KeyRequest } from './key-source.js'
 import { createPrinter } from './printer.js'
 
 const VAULT_NAME = 'mcp_credentials.enc'
@@ -76,13 +78,39 @@ async function accessVault(
   // A tutorial's 0644 would be mailed by cron with every question: who opens the vault or watches is told.
   const isToldOfModes = need === 'needed' || context.stderr.isTerminal
   const given = { context, warn: request.warn, isToldOfModes }
-  let found: FoundKey | undefined = findRawKey(options, context, request)
-  // Only a vault with a passphrase slot makes a question worth asking.
-  if (found === undefined && need === 'needed' && hasPassphraseSlot(createAccess(path, options, given))) {
-    found = await findKey(options, context, { ...request, hasPassphrase: true })
+  const locked = createAccess(path, options, given)
+  const found = await chooseKey(options, context, { ...request, store: locked.store })
+  if (found === undefined && need === 'needed') throw missingKey(readSlots(locked.store))
+  if (found === undefined) return locked
+  return createAccess(path, options, { ...given, key: { ...found.key, source: found.source } })
+}
+
+/**
+ * Finds the key. A key file that nobody named (the default one) is passed over where the vault lists other
+ * keys: it belongs to another vault (docs/decisions/0005). Asks for a passphrase where the vault has a slot for one.
+ */
+async function chooseKey(
+  options: GlobalOptions,
+  context: Context,
+  request: KeyRequest & { readonly store: Store },
+): Promise<FoundKey | undefined> {
+  const found = findRawKey(options, context, request)
+  if (found !== undefined && !found.isImplicit) return found
+  if (found === undefined && request.isPassive) return undefined
+  const slots = readSlots(request.store)
+  if (found !== undefined && (slots === undefined || isListed(found.key, slots))) return found
+  if (!request.isPassive && slots?.some(({ type }) => type === 'passphrase')) {
+    const asked = await askPassphrase(options, context)
+    if (asked !== undefined) return asked
   }
-  if (found === undefined && need === 'needed') throw missingKey()
-  return createAccess(path, options, { ...given, key: found?.key })
+  if (found === undefined || request.isPassive) return undefined
+  // Nothing else is there: opening with it says precisely why it does not fit.
+  return slots?.some(({ type }) => type === 'raw') ? found : undefined
+}
+
+function isListed(key: RawKey, slots: readonly ListedSlot[]): boolean {
+  const kid = rawKeyId(key.bytes.reveal())
+  return slots.some((slot) => slot.type === 'raw' && slot.kid === kid)
 }
 
 /** What vault access is made of beside the vault's place. */
@@ -162,17 +190,15 @@ function exists(path: string): boolean {
   }
 }
 
-function hasPassphraseSlot(access: VaultAccess): boolean {
-  const head = readVault(access.store, access.store.locate('vault')).bytes.subarray(0, 65_600)
-  return head[0] === 0x5b && head.includes('"type":"passphrase"')
-}
-
-function missingKey(): VaultError {
+function missingKey(slots: readonly ListedSlot[] | undefined): VaultError {
+  const isPassphraseOnly = slots !== undefined && slots.length > 0 && slots.every(({ type }) => type === 'passphrase')
   return new VaultError('NO_KEY', 'no key was found', {
-    hints: [
-      'set MCP_ENCRYPTION_KEY or MCP_ENCRYPTION_KEY_FILE, or give --key-file FILE',
-      'all places in order: mcpvault help environment',
-    ],
+    hints: isPassphraseOnly
+      ? ['this vault opens with a passphrase, which is asked on a terminal']
+      : [
+          'set MCP_ENCRYPTION_KEY or MCP_ENCRYPTION_KEY_FILE, or give --key-file FILE',
+          'all places in order: mcpvault help environment',
+        ],
   })
 }
 

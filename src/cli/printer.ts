@@ -7,6 +7,7 @@
  * @module
  */
 
+import { VaultError } from '../errors.js'
 import type { Context, Output } from './context.js'
 import type { GlobalOptions } from './flags.js'
 import { visible, visibleJson } from './visible.js'
@@ -27,7 +28,13 @@ export interface Table {
 
 /** Prints for one run of a command. */
 export interface Printer {
-  /** One success line in the past tense on stderr; with `--json` the value on stdout instead. */
+  /** What a change was made for, such as a new token, on stdout. @throws {VaultError} DURABILITY if it cannot be printed */
+  result(text: string): void
+  /**
+   * One success line in the past tense on stderr, lost without harm; with `--json` the value on stdout instead.
+   *
+   * @throws {VaultError} DURABILITY if the value cannot be printed
+   */
   done(sentence: string, value: unknown): void
   /** One JSON value and a newline on stdout. */
   json(value: unknown): void
@@ -42,9 +49,12 @@ export function createPrinter(context: Context, options: Pick<GlobalOptions, 'js
   const json = (value: unknown): void => context.stdout.write(`${visibleJson(value)}\n`)
   return {
     json,
+    result(text) {
+      afterCommit(() => context.stdout.write(text))
+    },
     done(sentence, value) {
-      if (options.json) json(value)
-      else if (!options.quiet) context.stderr.write(`${visible(sentence)}\n`)
+      if (options.json) afterCommit(() => json(value))
+      else if (!options.quiet) ignoreFailure(() => context.stderr.write(`${visible(sentence)}\n`))
     },
     warn(sentence) {
       if (options.json) context.stderr.write(`${visibleJson({ warning: { message: sentence } })}\n`)
@@ -58,6 +68,24 @@ export function createPrinter(context: Context, options: Pick<GlobalOptions, 'js
         context.stdout.write(drawTable(table, colorLevel(context.stdout, context.env, options.color)))
       }
     },
+  }
+}
+
+/** The change stands: a failure to say so must not read as "nothing changed", or a script makes it twice. */
+function afterCommit(print: () => void): void {
+  try {
+    print()
+  } catch (error) {
+    const why = error instanceof VaultError ? error.message : 'the system refused'
+    throw new VaultError('DURABILITY', 'the change was made, but its result could not be printed', { hints: [why] })
+  }
+}
+
+function ignoreFailure(print: () => void): void {
+  try {
+    print()
+  } catch {
+    // The exit status tells the same.
   }
 }
 

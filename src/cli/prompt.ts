@@ -18,8 +18,11 @@ export interface PromptProcess {
   off(signal: NodeJS.Signals, listener: () => void): unknown
 }
 
-/** An answer, or the number of the signal that ended the question; Ctrl-C is 2. */
-export type Answer<T> = { readonly answer: T } | { readonly signal: number }
+/**
+ * An answer, or the number of the signal that ended the question (Ctrl-C is 2), or that several lines were pasted: then
+ * all of them have been swallowed, so that none is echoed by the shell or run by it.
+ */
+export type Answer<T> = { readonly answer: T } | { readonly signal: number } | { readonly isPaste: true }
 
 /** Asks, each question once. */
 export interface TerminalPrompter {
@@ -35,11 +38,70 @@ const SIGNALS = { SIGINT: 2, SIGQUIT: 3, SIGTERM: 15, SIGHUP: 1 } as const
  */
 export function createPrompter(world: PromptProcess): TerminalPrompter {
   return {
-    hidden: (question) =>
-      // A key that shows what was typed is one slip away from showing a secret to the room.
-      ask(world, (context) => password({ message: visible(question), mask: false, toggleMask: false }, context)),
+    hidden: async (question) => {
+      const watch = watchForPaste(world.stdin)
+      try {
+        // A key that shows what was typed is one slip away from showing a secret to the room.
+        const given = await ask(world, (context) =>
+          password({ message: visible(question), mask: false, toggleMask: false }, context),
+        )
+        if (!('answer' in given)) return given
+        return (await watch.sawMore()) ? { isPaste: true } : given
+      } finally {
+        watch.end()
+      }
+    },
     confirm: (question) => ask(world, (context) => confirm({ message: visible(question), default: false }, context)),
   }
+}
+
+const LINE_FEED = 0x0a
+const RETURN = 0x0d
+/** How long a terminal may be silent in the middle of a paste, in milliseconds. */
+const PASTE_PAUSE_MS = 80
+
+/** Watches a terminal for input behind the line that answers a question. */
+function watchForPaste(stdin: NodeJS.ReadStream): { sawMore(): Promise<boolean>; end(): void } {
+  let isEnded = false
+  let hasMore = false
+  const listen = (chunk: Buffer | string): void => {
+    const bytes = Buffer.from(chunk)
+    const at = bytes.findIndex((byte) => byte === LINE_FEED || byte === RETURN)
+    hasMore ||= isEnded || (at >= 0 && bytes.subarray(at + 1).some((byte) => byte !== LINE_FEED))
+    isEnded ||= at >= 0
+  }
+  stdin.on('data', listen)
+  return {
+    async sawMore() {
+      isEnded = true
+      // Without echo and line by line no more: what is still to come must reach nobody.
+      stdin.setRawMode(true)
+      stdin.resume()
+      await silence(stdin)
+      stdin.pause()
+      stdin.setRawMode(false)
+      return hasMore
+    },
+    end() {
+      stdin.off('data', listen)
+    },
+  }
+}
+
+/** Waits until nothing has come for a while. */
+async function silence(stdin: NodeJS.ReadStream): Promise<void> {
+  await new Promise<void>((resolve) => {
+    let timer = setTimeout(finish, PASTE_PAUSE_MS)
+    function restart(): void {
+      clearTimeout(timer)
+      timer = setTimeout(finish, PASTE_PAUSE_MS)
+    }
+    function finish(): void {
+      stdin.off('data', restart)
+      resolve()
+    }
+    stdin.on('data', restart)
+  })
 }
 
 interface AskContext {

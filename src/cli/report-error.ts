@@ -24,9 +24,15 @@ export async function reportFailure(error: unknown, argv: readonly string[], con
 /** Reports a failure: `mcpvault: error: …` and its hints, or one JSON object with `--json`; a stack with `--debug`. */
 async function reportError(error: unknown, argv: readonly string[], context: Context): Promise<number> {
   const known = error instanceof VaultError ? error : toInternal(error)
-  const text = argv.includes('--json') ? formatJson(known) : await formatLines(known, argv, context)
-  context.stderr.write(argv.includes('--debug') ? `${text}${formatStack(error)}` : text)
+  const text = hasFlag(argv, '--json') ? formatJson(known) : await formatLines(known, argv, context)
+  context.stderr.write(hasFlag(argv, '--debug') ? `${text}${formatStack(error)}` : text)
   return known.exitCode
+}
+
+/** Behind `--` stand words, whatever they look like. */
+function hasFlag(argv: readonly string[], flag: string): boolean {
+  const end = argv.indexOf('--')
+  return (end < 0 ? argv : argv.slice(0, end)).includes(flag)
 }
 
 /** The message of an error that nobody expected may quote input, so it is left to `--debug`. */

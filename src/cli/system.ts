@@ -83,6 +83,10 @@ class DescriptorOutput implements Output {
     for (let done = 0; done < bytes.length && !this.#isClosed; ) done += this.#writeSome(bytes, done)
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
   get isTerminal(): boolean {
     this.#isTerminal ??= isTerminal(this.#fd)
     return this.#isTerminal
@@ -248,5 +252,10 @@ function lazyPrompter(): Prompter {
 
 function requireAnswer<T>(given: Answer<T>): T {
   if ('answer' in given) return given.answer
+  if ('isPaste' in given) {
+    throw new VaultError('INPUT', 'cannot take the answer: several lines were pasted', {
+      hints: ['a value of several lines comes from --stdin or --from-file FILE'],
+    })
+  }
   throw new VaultError('CANCELLED', 'cancelled', { exitCode: 128 + given.signal })
 }

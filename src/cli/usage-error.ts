@@ -15,7 +15,7 @@ export function toUsageError(error: CommanderError): VaultError {
 function reasonOf(code: string, message: string, suggestion: string | undefined): string {
   switch (code) {
     case 'commander.unknownOption':
-      return `there is no flag ${quoteFlag(message)}`
+      return suggestion ? `there is no flag ${quoteFlag(message)}` : 'there is no such flag'
     case 'commander.unknownCommand':
       return suggestion ? `there is no command "${quotedIn(message)}"` : 'there is no such command'
     case 'commander.optionMissingArgument':

@@ -79,13 +79,16 @@ function refuseSharing({ store }: VaultAccess, transaction: Transaction): void {
   const log = store.locate('log')
   if (readLogTail(transaction)?.lastRecord !== undefined) {
     throw new VaultError('EXISTS', `cannot make a vault: the rotation log "${log}" belongs to another one`, {
-      hints: [`mv -i "${log}" "${log}.old"`, 'or keep the new log elsewhere: add --log FILE to every command'],
+      hints: [
+        'make the vault in a directory of its own, or add --log FILE to every command',
+        `if its vault is gone: mv -i "${log}" "${log}.old"`,
+      ],
     })
   }
   const tokens = store.locate('tokens')
   if ((transaction.read('tokens')?.bytes.length ?? 0) > 0) {
     throw new VaultError('EXISTS', `cannot make a vault: the token records "${tokens}" belong to another one`, {
-      hints: [`mv -i "${tokens}" "${tokens}.old"`, 'or make the vault in a directory of its own'],
+      hints: ['make the vault in a directory of its own', `if their vault is gone: mv -i "${tokens}" "${tokens}.old"`],
     })
   }
 }

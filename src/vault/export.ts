@@ -15,9 +15,13 @@ export type ExportFormat = 'json' | 'env' | 'fernet' | 'aes-256-gcm'
  * for and the vault was opened with a passphrase.
  */
 export function exportVault(vault: Vault, format: ExportFormat, access: VaultAccess): string {
-  const entries = vault.names().map((name) => [name, textOf(name, vault.load(name, { nowMs: access.now() }))] as const)
+  const load = (name: string): Secret => vault.load(name, { nowMs: access.now() })
+  if (format === 'json') {
+    const values = vault.names().map((name) => [name, jsonOf(load(name))] as const)
+    return `${JSON.stringify(toObject(values), null, 2)}\n`
+  }
+  const entries = vault.names().map((name) => [name, textOf(name, load(name))] as const)
   if (format === 'env') return formatEnv(entries)
-  if (format === 'json') return `${JSON.stringify(toObject(entries), null, 2)}\n`
   const key = exportKey(access)
   const sealed = entries.map(([name, text]) => {
     const value = sealText(key, Buffer.from(text), {
@@ -28,6 +32,13 @@ export function exportVault(vault: Vault, format: ExportFormat, access: VaultAcc
     return [name, value] as const
   })
   return `${JSON.stringify(toObject(sealed), null, 2)}\n`
+}
+
+/** A value that is no text stands as `{"value_base64":…}`. */
+function jsonOf(value: Secret): string | { readonly value_base64: string } {
+  const content = value.revealText() ?? { value_base64: value.reveal().toString('base64') }
+  value.wipe()
+  return content
 }
 
 function textOf(name: string, value: Secret): string {
@@ -46,7 +57,7 @@ function textOf(name: string, value: Secret): string {
 }
 
 /** A plain assignment would set the prototype for `__proto__` instead of making a member. */
-function toObject(entries: readonly (readonly [string, string])[]): Record<string, string> {
+function toObject<T>(entries: readonly (readonly [string, T])[]): Record<string, T> {
   return Object.fromEntries(entries)
 }
 

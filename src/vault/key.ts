@@ -16,12 +16,16 @@ export interface RawKey {
   readonly type: 'raw'
   readonly bytes: Secret
   readonly spelling: KeySpelling
+  /** Where it was found, in words for a message. */
+  readonly source?: string
 }
 
 /** A passphrase, UTF-8, stretched by scrypt for each slot. */
 export interface PassphraseKey {
   readonly type: 'passphrase'
   readonly text: Secret
+  /** Where it was found, in words for a message. */
+  readonly source?: string
 }
 
 /** What opens a vault. */

@@ -77,7 +77,7 @@ export function macOf(keys: DataKeys, input: Buffer): Buffer {
 function unwrapRaw(header: NativeHeader, key: RawKey): Buffer {
   const kid = rawKeyId(key.bytes.reveal())
   const slot = header.keys.find((candidate) => candidate.type === 'raw' && candidate.kid === kid)
-  if (slot === undefined) throw wrongKey(header, `the key at hand has the id ${kid}`)
+  if (slot === undefined) throw wrongKey(header, `${key.source ?? 'the key at hand'} has the id ${kid}`)
   const dek = unwrapSlot(header, slot, key.bytes.reveal())
   if (dek === undefined) throw damaged(`its key slot ${kid} does not open with the key that has this id`)
   return dek
@@ -91,7 +91,7 @@ function unwrapPassphrase(header: NativeHeader, passphrase: Secret): Buffer {
     const dek = unwrapSlot(header, slot, stretch(passphrase, slot.kdf))
     if (dek !== undefined) return dek
   }
-  throw wrongKey(header, 'the passphrase does not open it')
+  throw new VaultError('WRONG_KEY', 'cannot open the vault: the passphrase does not fit')
 }
 
 /** Bounds what a file may make us compute: 128 MiB · n / 2^17 of memory, p passes. */
@@ -102,10 +102,10 @@ function checkCost(kdf: PassphraseKdf): void {
 }
 
 function wrongKey(header: NativeHeader, atHand: string): VaultError {
-  const sealed = header.keys.map((slot) => `${slot.type} ${slot.kid}`).join(', ')
-  return new VaultError('WRONG_KEY', 'cannot open the vault: the key does not fit', {
-    hints: [`${atHand}; the vault was sealed for ${sealed}`],
-  })
+  const ids = header.keys.filter(({ type }) => type === 'raw').map(({ kid }) => kid)
+  const sealed =
+    ids.length > 0 ? `the vault was sealed for ${ids.join(', ')}` : 'the vault opens with a passphrase only'
+  return new VaultError('WRONG_KEY', 'cannot open the vault: the key does not fit', { hints: [`${atHand}; ${sealed}`] })
 }
 
 function wrapContext(vaultId: Buffer, slot: Omit<KeySlot, 'wrap'>, dekId: string): Buffer {

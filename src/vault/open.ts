@@ -62,10 +62,10 @@ export function readAndParse(
       if (original !== undefined) access.warn(relaidBy(path))
       return { snapshot, vault: parseVault(original ?? snapshot.bytes, access.key) }
     } catch (error) {
-      if (attempt === ATTEMPTS || !isDamage(error) || isNative(snapshot.bytes)) throw error
+      if (attempt === ATTEMPTS || !isDamage(error) || isNative(snapshot.bytes)) throw atPlace(error, path)
       pause(STILL_MS)
       const later = readVault(source, path)
-      if (later.revision.id === snapshot.revision.id) throw error
+      if (later.revision.id === snapshot.revision.id) throw atPlace(error, path)
       snapshot = later
     }
   }
@@ -73,6 +73,14 @@ export function readAndParse(
 
 function relaidBy(path: string): string {
   return `a program written from the tutorial has rewritten "${path}", which it cannot read: what it stored is lost, the vault is not; give it a vault of its own (mcpvault export --format aes-256-gcm)`
+}
+
+/** Names the file in a failure to open it: in a cron mail "the vault" says nothing. */
+function atPlace(error: unknown, path: string): unknown {
+  if (!(error instanceof VaultError)) return error
+  const { code, hints, cause } = error
+  const message = error.message.replace(/\bthe (?:vault|file)\b/, `the vault "${path}"`)
+  return new VaultError(code, message, { hints, cause })
 }
 
 /** Opens bytes in whichever format they are. @throws {VaultError} DAMAGED, WRONG_KEY */

@@ -57,7 +57,7 @@ export function parseTutorial(bytes: Buffer): TutorialFile {
 function notAVault(): VaultError {
   return new VaultError(
     'DAMAGED',
-    'the file is not a vault: neither one that mcpvault wrote nor a JSON object of names',
+    'cannot open the file: it is neither a vault of mcpvault nor a JSON object of names',
     {
       hints: ['nothing was changed; if it was a vault, look for a copy beside it with .bak'],
     },
@@ -127,6 +127,11 @@ function skipString(text: string, start: number): number {
 /** Replaces the value of a member. */
 export function replaceValue(file: TutorialFile, member: TutorialMember, value: string): string {
   return file.text.slice(0, member.valueStart) + JSON.stringify(value) + file.text.slice(member.valueEnd)
+}
+
+/** Gives a member another name in its place. */
+export function renameMember(file: TutorialFile, member: TutorialMember, name: string): string {
+  return file.text.slice(0, member.keyStart) + JSON.stringify(name) + file.text.slice(member.keyEnd)
 }
 
 /** Adds a member at the end, spaced as the last one is. */

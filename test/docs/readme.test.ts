@@ -13,7 +13,7 @@ const blocks = [...readme.matchAll(/^```sh\n(.*?)^```$/gms)].map((match) => matc
 /** What a test cannot type: a prompt is answered by the flag for scripts, a placeholder by something real. */
 const STAND_FOR: readonly (readonly [RegExp, string])[] = [
   [/^(mcpvault (?:store|rotate) scavio_api_key) .*$/gm, 'new-scavio-key | $1 --stdin'],
-  [/^0 6 \* \* \* +(.*) --vault \S+$/gm, '$1'],
+  [/^0 6 \* \* \* +\/usr\/local\/bin\/(.*) --vault \S+$/gm, '$1'],
   [/^export MCP_ENCRYPTION_KEY=….*$/gm, ''],
 ]
 

@@ -34,8 +34,8 @@ const EXPORT: CommandShape<ExportOptions> = {
     },
   ],
   examples: [
-    ['load all values into a shell', 'set -a; eval "$(mcpvault export --format env)"; set +a'],
-    ['go back to a file that a tutorial program reads', 'mcpvault export --format fernet -o ./mcp_credentials.enc'],
+    ['load all values into a shell', 'values=$(mcpvault export --format env) && set -a && eval "$values"; set +a'],
+    ['go back to a file that a tutorial program reads', 'mcpvault export --format fernet -o ./tutorial.enc'],
   ],
 }
 
@@ -58,7 +58,11 @@ export async function runExport(options: ExportOptions, context: Context): Promi
     return
   }
   const path = resolve(context.cwd, options.output)
-  if (path === access.store.locate('vault')) throw new VaultError('USAGE', 'cannot export over the vault itself')
+  if (path === access.store.locate('vault')) {
+    throw new VaultError('USAGE', 'cannot export over the vault itself', {
+      hints: ['export to another file, check it, and move it into the place of the vault'],
+    })
+  }
   ensurePrivateDirectory(dirname(path))
   createPrivateFile(path, Buffer.from(text), { randomBytes: (length) => context.randomBytes(length) })
   const what = format === 'json' || format === 'env' ? 'in plain text' : `encrypted as ${format}`

@@ -45,13 +45,11 @@ export function addHistoryCommand(parent: Command, context: Context, run = runHi
 export async function runHistory(options: HistoryOptions, context: Context): Promise<void> {
   const { vault, access } = await openForReading(options, context, 'if-there')
   const pending = missingRecords(vault.logAnchor?.pending ?? [], access.store)
-  const records = readLog(access, (reader) => takeOf(newestFirst(pending, reader), options))
+  const { records, ended } = readLog(access, (reader) => takeOf(newestFirst(pending, reader), options))
   const credential = vault.describe(options.name)
   if (records.length === 0 && credential === undefined) throw unknownName(options.name, vault.names())
-  // A name that was removed and stored anew counts its versions from 1 again: older records speak of other values.
-  const removedAt = records.findIndex((record) => record.action === 'removed')
-  const credentialOf = (index: number): Credential | undefined =>
-    removedAt >= 0 && index > removedAt ? undefined : credential
+  // A name that was given up and stored anew counts its versions from 1 again: older records speak of other values.
+  const credentialOf = (index: number): Credential | undefined => (index < ended ? credential : undefined)
   const printer = createPrinter(context, options)
   if (options.json) {
     printer.json(
@@ -66,7 +64,7 @@ export async function runHistory(options: HistoryOptions, context: Context): Pro
         record.version === undefined ? '-' : String(record.version),
         keptAs(record, credentialOf(index), context.now()),
         record.by ?? '-',
-        record.reason ?? '',
+        describeReason(record),
       ]),
       empty: `the log has no record of "${options.name}"`,
     })
@@ -78,14 +76,37 @@ function* newestFirst(pending: readonly LogRecord[], reader: Reader | undefined)
   if (reader !== undefined) yield* readBackward(reader)
 }
 
-function takeOf(records: Iterable<LogRecord>, { name, limit = 100 }: HistoryOptions): readonly LogRecord[] {
+/** What the log has of a credential, newest first. */
+interface Story {
+  readonly records: readonly LogRecord[]
+  /** Where the records begin that are about an earlier credential of the same name. */
+  readonly ended: number
+}
+
+function takeOf(records: Iterable<LogRecord>, { name, limit = 100 }: HistoryOptions): Story {
   const taken: LogRecord[] = []
+  let ended = limit
+  // Before it was renamed the credential had another name; what the new name's last owner did is another story.
+  let wanted = name
   for (const record of records) {
-    if (recordName(record) !== name) continue
+    if (recordName(record) !== wanted && !endsName(record, wanted)) continue
+    if (endsName(record, wanted)) ended = Math.min(ended, taken.length)
     taken.push(record)
     if (taken.length === limit) break
+    if (record.action === 'renamed' && recordName(record) === wanted) wanted = record.from ?? wanted
   }
-  return taken
+  return { records: taken, ended }
+}
+
+/** Whether a name stood for no credential after a record: what came before it was another one. */
+function endsName(record: LogRecord, name: string): boolean {
+  if (record.action === 'removed') return recordName(record) === name
+  return record.action === 'renamed' && record.from === name
+}
+
+function describeReason(record: LogRecord): string {
+  const renamed = record.action === 'renamed' ? [`"${record.from ?? '?'}" to "${recordName(record) ?? '?'}"`] : []
+  return [...renamed, ...(record.reason === undefined ? [] : [record.reason])].join(': ')
 }
 
 /** How long ago, for a person, unless it lies ahead; the log's own text where it is no date. */
@@ -101,7 +122,7 @@ function whenCell(
 
 /** What is left of the version that a record made: `current`, `until …`, or `-`. */
 function keptAs(record: LogRecord, credential: Credential | undefined, nowMs: number): Cell {
-  const isMaking = record.action !== 'retired' && record.action !== 'removed'
+  const isMaking = !['retired', 'removed', 'renamed'].includes(record.action)
   const kept = credential?.versions.find((version) => isMaking && version.version === record.version)
   if (kept === undefined) return '-'
   if (kept.untilMs === undefined) return { plain: kept.stage, tone: 'good' }
@@ -114,6 +135,7 @@ function toJson(record: LogRecord, credential: Credential | undefined): Record<s
   return {
     rotated_at: record.rotated_at,
     action: record.action,
+    ...(record.action === 'renamed' ? { name: recordName(record) ?? null, from: record.from ?? null } : {}),
     version: record.version ?? null,
     stage: kept?.stage ?? null,
     by: record.by ?? null,

@@ -45,7 +45,7 @@ const INIT: CommandShape<InitOptions> = {
       'make a vault for a project, its key in a file of its own',
       'mcpvault init --vault ./mcp_credentials.enc --key-file ~/.config/mcpvault/project.key',
     ],
-    ['for direnv', 'mcpvault init --vault ./mcp_credentials.enc --print-key >> .envrc'],
+    ['for direnv', '(umask 077; mcpvault init --vault ./mcp_credentials.enc --print-key >> .envrc)'],
     [
       'for a Python server written from the tutorial',
       'mcpvault init --vault ./mcp_credentials.enc --format fernet --print-key',
@@ -78,11 +78,14 @@ export async function runInit(options: InitOptions, context: Context): Promise<v
     })
   const chosen = await chooseKey(options, context)
   checkSpelling(options, chosen.key)
+  const exported = exportKey(options, chosen.key)
+  // Printed first: a vault whose only key was lost in a closed pipe would be worth nothing.
+  if (exported !== undefined && !options.json) printKey(exported, context)
   ensurePrivateDirectory(dirname(path))
   if (chosen.newFile !== undefined) keepKey(chosen.newFile, chosen.key, context)
   const access = createAccess(path, options, { context, key: chosen.key })
   await createVault(access, isTutorial(options) ? 'tutorial' : 'native')
-  report(options, context, { path, chosen })
+  report(options, context, { path, chosen, exported })
 }
 
 async function chooseKey(options: InitOptions, context: Context): Promise<InitKey> {
@@ -131,16 +134,23 @@ function keepKey(path: string, key: VaultKey, context: Context): void {
   line.fill(0)
 }
 
+function exportKey(options: InitOptions, key: VaultKey): string | undefined {
+  return options.printKey && key.type === 'raw' ? formatRawKey(key.bytes.reveal(), key.spelling) : undefined
+}
+
+function printKey(key: string, context: Context): void {
+  context.stdout.write(`export MCP_ENCRYPTION_KEY=${key}\n`)
+  if (context.stdout.isClosed)
+    throw new VaultError('IO', 'cannot print the key: nobody reads stdout; no vault was made')
+}
+
 function report(
   options: InitOptions,
   context: Context,
-  made: { readonly path: string; readonly chosen: InitKey },
+  made: { readonly path: string; readonly chosen: InitKey; readonly exported: string | undefined },
 ): void {
-  const { path, chosen } = made
-  const { key } = chosen
+  const { path, chosen, exported } = made
   const printer = createPrinter(context, options)
-  const exported = options.printKey && key.type === 'raw' ? formatRawKey(key.bytes.reveal(), key.spelling) : undefined
-  if (exported !== undefined && !options.json) context.stdout.write(`export MCP_ENCRYPTION_KEY=${exported}\n`)
   printer.done(`made the vault "${path}"; its key is ${chosen.place}`, {
     vault: path,
     format: options.format ?? 'native',

@@ -79,7 +79,9 @@ function* allBackward(reader: Reader | undefined, pending: readonly LogRecord[])
 }
 
 function* select(records: Iterable<LogRecord>, { name }: LogShowOptions): Generator<LogRecord> {
-  for (const record of records) if (name === undefined || recordName(record) === name) yield record
+  for (const record of records) {
+    if (name === undefined || recordName(record) === name || record.from === name) yield record
+  }
 }
 
 function print(records: Iterable<LogRecord>, context: Context): void {

@@ -54,14 +54,14 @@ export async function runTokenCreate(options: TokenCreateOptions, context: Conte
   }
   const opened = await openForReading(options, context, 'needed')
   const printer = createPrinter(context, options)
-  if (tools.includes(ANY_TOOL)) printer.warn('this token may call every tool, also those that are added later')
   const { token, record } = await createToken(tokenAccess(opened), {
     tools,
     methods,
     ttlSeconds: ttlSeconds ?? DEFAULT_TTL_SECONDS,
     label,
   })
-  if (!options.json) context.stdout.write(`${token}\n`)
+  if (!options.json) printer.result(`${token}\n`)
+  if (tools.includes(ANY_TOOL)) printer.warn('this token may call every tool, also those that are added later')
   const scope = describeScope(record.caveats)
   printer.done(
     `created token ${record.id}${label === undefined ? '' : ` "${label}"`} for ${scope.tools.join(', ')} until ${scope.before}`,

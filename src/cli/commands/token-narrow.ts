@@ -40,6 +40,7 @@ export async function runTokenNarrow(options: TokenNarrowOptions, context: Conte
   const token = await readToken(options, context)
   if (token === undefined) throw missingToken()
   const { tools, methods, ttlSeconds } = options
+  if (ttlSeconds === 0) throw new VaultError('USAGE', 'cannot narrow the token to no time at all')
   const beforeEpochMs = ttlSeconds === undefined ? undefined : context.now() + ttlSeconds * 1000
   const narrowed = narrowToken(token, { tools, methods, beforeEpochMs })
   const { id, scope } = describeToken(narrowed)

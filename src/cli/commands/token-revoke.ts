@@ -54,7 +54,7 @@ async function readSelection({ tokens, all }: TokenRevokeOptions, context: Conte
     })
   }
   if (all) return { all: true }
-  if (tokens.some((name) => name.startsWith(TOKEN_PREFIX))) {
+  if (tokens.some((name) => name.includes(TOKEN_PREFIX))) {
     throw new VaultError('USAGE', NO_TOKEN_ARGUMENT, { hints: ['give its id or label, or "-" and the token on stdin'] })
   }
   if (!tokens.includes('-')) return { names: tokens }

@@ -22,9 +22,9 @@ export function addUpgradeCommand(parent: Command, context: Context, run = runUp
 
 /** Replaces a tutorial vault by a native one with the same values. */
 export async function runUpgrade(options: GlobalOptions, context: Context): Promise<void> {
-  const { access } = await openForReading(options, context, 'needed')
+  const { vault, access } = await openForReading(options, context, 'needed')
   const path = access.store.locate('vault')
-  const foreign = lastForeignWrite(access)
+  const foreign = vault.format === 'tutorial' ? lastForeignWrite(access) : undefined
   if (foreign !== undefined && context.now() - foreign < 30 * DAY_SECONDS * 1000) {
     access.warn(
       'another program wrote the rotation log in the last 30 days; programs written from the tutorial cannot read the vault any more',
