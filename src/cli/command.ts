@@ -74,6 +74,14 @@ function addFlag(command: Command, flag: Flag): FlagOption {
   const names = flag.short ? `${flag.short}, ${flag.long}` : flag.long
   const option = command.createOption(flag.value ? `${names} <${flag.value}>` : names, flag.help)
   if (flag.isList) option.argParser((text, before: readonly string[] | undefined) => [...(before ?? []), text])
+  else if (flag.value) {
+    option.argParser((text, before: string | undefined) => {
+      // Taking the last would drop half of `--tools a --tools b` without a word.
+      if (before !== undefined)
+        throw new VaultError('USAGE', `cannot read the command line: ${flag.long} is given twice`)
+      return text
+    })
+  }
   command.addOption(option)
   return [flag, option]
 }

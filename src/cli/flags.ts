@@ -133,16 +133,25 @@ export function collectOptions<Options>(shape: CommandShape<Options>, given: Giv
 function readFlag(flag: Flag, given: string | true | readonly string[] | undefined): unknown {
   if (flag.value === undefined) return (given !== undefined) !== (flag.isOff === true)
   const parse = flag.parse ?? ((text: string) => text)
+  // What a script gives when its variable is not set.
+  if (given === '' && flag.value === 'FILE') throw new VaultError('USAGE', `cannot read ${flag.long}: it is empty`)
   if (flag.isList) return (Array.isArray(given) ? given : []).map((text) => parse(text, flag.long))
   return typeof given === 'string' ? parse(given, flag.long) : undefined
 }
 
 /** Makes a parser that takes one of some words. */
-export function oneOf(...words: readonly string[]): (text: string, long: string) => string {
-  return (text, long) => {
+export function oneOf(...words: readonly string[]): WordParser {
+  const parse = (text: string, long: string): string => {
     if (!words.includes(text)) throw new VaultError('USAGE', `cannot read ${long}: expected one of ${words.join(', ')}`)
     return text
   }
+  return Object.assign(parse, { words })
+}
+
+/** A parser that takes one of some words, and knows them for completion. */
+export interface WordParser {
+  (text: string, long: string): string
+  readonly words: readonly string[]
 }
 
 /** Makes a parser that takes a whole number within bounds. */

@@ -68,9 +68,12 @@ export function formatCommandHelp(command: Command): string {
   if (!shape) return [sentence, `Commands\n${formatPairs((row?.rows ?? []).map(rowPair))}`].join('\n')
   const usage = [name, '[flags]', ...(shape.positionals ?? []).map(formatPositional)].join(' ')
   const flags = (shape.flags ?? []).map(flagPair)
+  const described = (shape.positionals ?? []).filter(({ help }) => help !== undefined)
+  const words = described.map((positional) => [formatPositional(positional), positional.help ?? ''] as const)
   return [
     sentence,
     `Usage: ${usage}\n`,
+    ...(words.length > 0 ? [`Arguments\n${formatPairs(words)}`] : []),
     ...(flags.length > 0 ? [`Flags\n${formatPairs(flags)}`] : []),
     `Global flags\n${formatPairs([...GLOBAL_FLAGS.map(flagPair), HELP_PAIR])}`,
     ...(shape.examples ?? []).map(([intent, line]) => `# ${intent}\n$ ${line}\n`),

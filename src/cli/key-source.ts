@@ -18,6 +18,8 @@ import { canAsk } from './read-value.js'
 export interface FoundKey<Key = VaultKey> {
   readonly key: Key
   readonly source: string
+  /** The file that it lies in, where it lies in one. */
+  readonly path?: string
   /** Nobody named the source: it is the default key file, which may belong to another vault. */
   readonly isImplicit?: boolean
 }
@@ -66,7 +68,7 @@ export function findRawKey(
   }
   if (keyFile !== undefined) return required(keyFile, `the key file "${keyFile}"`)
   if (keyFd !== undefined) {
-    return parse(context.readDescriptor(keyFd, MAX_KEY_FILE_BYTES), `descriptor ${keyFd}`)
+    return parse(readKeyDescriptor(keyFd, context), `descriptor ${keyFd}`)
   }
   if (envFile !== undefined) return fromEnvFile(envFile, resolve(cwd, envFile), { host, warn: request.warn })
   if (env.MCP_ENCRYPTION_KEY) return parse(env.MCP_ENCRYPTION_KEY, 'MCP_ENCRYPTION_KEY')
@@ -84,6 +86,14 @@ export function findRawKey(
   return found && { ...found, isImplicit: true }
 }
 
+function readKeyDescriptor(fd: number, context: Context): Buffer {
+  try {
+    return context.readDescriptor(fd, MAX_KEY_FILE_BYTES)
+  } catch (error) {
+    throw error instanceof VaultError ? noKey(`descriptor ${fd}`, error.message) : error
+  }
+}
+
 /** The key file that is used when nothing else is named. */
 export function defaultKeyFile(context: Pick<Context, 'env' | 'home'>): string {
   return join(mcpvaultDirectory('XDG_CONFIG_HOME', context), 'key')
@@ -93,7 +103,7 @@ type Checks = Pick<ReadOptions, 'host' | 'warn'>
 
 function fromFile(path: string, name: string, checks: Checks): FoundKey<RawKey> | undefined {
   const file = readFileChecked(path, { what: 'key file', maxBytes: MAX_KEY_FILE_BYTES, ...checks })
-  return file && parse(file.bytes, name)
+  return file && { ...parse(file.bytes, name), path }
 }
 
 function fromEnvFile(path: string, absolute: string, checks: Checks): FoundKey<RawKey> {
@@ -103,7 +113,7 @@ function fromEnvFile(path: string, absolute: string, checks: Checks): FoundKey<R
   const text = readEnvLine(file.bytes.toString('utf8'), 'MCP_ENCRYPTION_KEY')
   file.bytes.fill(0)
   if (!text) throw noKey(name, 'it has no MCP_ENCRYPTION_KEY')
-  return parse(text, `MCP_ENCRYPTION_KEY in ${name}`)
+  return { ...parse(text, `MCP_ENCRYPTION_KEY in ${name}`), path: absolute }
 }
 
 /** Finds the last `NAME=value` of a .env file; `export`, quotes and a comment after white space are understood. */

@@ -15,6 +15,7 @@ import {
   type TokenCheckOptions,
 } from './hot-commands.js'
 import { runHot } from './hot-main.js'
+import { printWarnings } from './printer.js'
 import { reportFailure } from './report-error.js'
 
 /** Runs a command line and gives its exit status; never throws and never exits. */
@@ -22,13 +23,16 @@ export async function main(argv: readonly string[], context: Context): Promise<n
   const hot = runHot(argv, context, HOT_COMMANDS)
   if (hot) return hot
   try {
-    return await dispatch(argv, context)
+    const status = await dispatch(argv, context)
+    printWarnings(context)
+    return status
   } catch (error) {
     return reportFailure(error, argv, context)
   }
 }
 
 async function dispatch(argv: readonly string[], context: Context): Promise<number> {
+  if (argv.length === 0 && (await isAtHome(context))) return (await import('./program.js')).runProgram(['status'], context)
   if (argv.length === 0 || (argv.length === 1 && HELP_WORDS.has(argv[0] as string))) {
     context.stdout.write((await import('./help.js')).formatHelp())
     return 0
@@ -38,6 +42,11 @@ async function dispatch(argv: readonly string[], context: Context): Promise<numb
     return 0
   }
   return (await import('./program.js')).runProgram(argv, context)
+}
+
+/** A person who has a vault and names no command wants to see how it is. */
+async function isAtHome(context: Context): Promise<boolean> {
+  return context.stdout.isTerminal && (await import('./open-vault.js')).hasVault({}, context)
 }
 
 const HELP_WORDS: ReadonlySet<string> = new Set(['help', '-h', '--help'])

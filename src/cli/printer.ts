@@ -13,7 +13,7 @@ import type { GlobalOptions } from './flags.js'
 import { visible, visibleJson } from './visible.js'
 
 /** A tone of a cell; a terminal shows it as a colour. */
-export type Tone = 'good' | 'bad' | 'faint'
+export type Tone = 'good' | 'warn' | 'bad' | 'faint' | 'strong'
 
 /** One field: text, or text for a pipe beside what a person rather reads (a timestamp beside "3d ago"). */
 export type Cell = string | { readonly plain: string; readonly shown?: string; readonly tone?: Tone }
@@ -57,7 +57,7 @@ export function createPrinter(context: Context, options: Pick<GlobalOptions, 'js
       else if (!options.quiet) ignoreFailure(() => context.stderr.write(`${visible(sentence)}\n`))
     },
     warn(sentence) {
-      if (options.json) context.stderr.write(`${visibleJson({ warning: { message: sentence } })}\n`)
+      if (options.json) holdWarning(context, sentence)
       else context.stderr.write(`mcpvault: warning: ${visible(sentence)}\n`)
     },
     async table(table) {
@@ -68,6 +68,27 @@ export function createPrinter(context: Context, options: Pick<GlobalOptions, 'js
         context.stdout.write(drawTable(table, colorLevel(context.stdout, context.env, options.color)))
       }
     },
+  }
+}
+
+const held = new WeakMap<Context, string[]>()
+
+/** With `--json` a failure is one object on stderr, so that warnings wait until it is known whether there is one. */
+function holdWarning(context: Context, sentence: string): void {
+  held.set(context, [...(held.get(context) ?? []), sentence])
+}
+
+/** Gives the warnings that wait, and forgets them. */
+export function takeWarnings(context: Context): readonly string[] {
+  const warnings = held.get(context) ?? []
+  held.delete(context)
+  return warnings
+}
+
+/** Prints the warnings that wait, each as a JSON line on stderr: the command has succeeded. */
+export function printWarnings(context: Context): void {
+  for (const message of takeWarnings(context)) {
+    ignoreFailure(() => context.stderr.write(`${visibleJson({ warning: { message } })}\n`))
   }
 }
 

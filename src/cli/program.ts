@@ -17,7 +17,8 @@ import { toUsageError } from './usage-error.js'
  *
  * @throws {VaultError} USAGE if the command line is not understood, and whatever the command throws.
  */
-export async function runProgram(argv: readonly string[], context: Context): Promise<number> {
+export async function runProgram(line: readonly string[], context: Context): Promise<number> {
+  const argv = helpLast(line)
   const program = createProgram(context)
   try {
     await addAsked(program, { rows: allRows(), argv, context })
@@ -28,6 +29,15 @@ export async function runProgram(argv: readonly string[], context: Context): Pro
     else if (error.exitCode !== 0) throw toUsageError(error)
   }
   return statusOf(program)
+}
+
+/** A help flag in front of the command asks for that command's help, as one behind it does. */
+function helpLast(argv: readonly string[]): readonly string[] {
+  const at = findWord(argv)
+  const isHelp = (word: string): boolean => word === '-h' || word === '--help'
+  const front = argv.slice(0, at)
+  if (at === argv.length || !front.some(isHelp)) return argv
+  return [...front.filter((word) => !isHelp(word)), ...argv.slice(at), '--help']
 }
 
 /** Makes the program without commands; those added to it inherit that it neither prints errors nor exits. */

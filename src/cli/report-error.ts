@@ -6,7 +6,7 @@
 
 import { VaultError } from '../errors.js'
 import type { Context } from './context.js'
-import { colorLevel } from './printer.js'
+import { colorLevel, takeWarnings } from './printer.js'
 import { visible, visibleJson } from './visible.js'
 
 /** The exit status of a bug. */
@@ -24,7 +24,9 @@ export async function reportFailure(error: unknown, argv: readonly string[], con
 /** Reports a failure: `mcpvault: error: …` and its hints, or one JSON object with `--json`; a stack with `--debug`. */
 async function reportError(error: unknown, argv: readonly string[], context: Context): Promise<number> {
   const known = error instanceof VaultError ? error : toInternal(error)
-  const text = hasFlag(argv, '--json') ? formatJson(known) : await formatLines(known, argv, context)
+  const text = hasFlag(argv, '--json')
+    ? formatJson(known, takeWarnings(context))
+    : await formatLines(known, argv, context)
   context.stderr.write(hasFlag(argv, '--debug') ? `${text}${formatStack(error)}` : text)
   return known.exitCode
 }
@@ -51,8 +53,8 @@ async function formatLines(error: VaultError, argv: readonly string[], context: 
   return `mcpvault: ${prefix} ${visible(error.message)}\n${hints.join('')}`
 }
 
-function formatJson({ code, message, hints }: VaultError): string {
-  return `${visibleJson({ error: { code, message, hints } })}\n`
+function formatJson({ code, message, hints }: VaultError, warnings: readonly string[]): string {
+  return `${visibleJson({ error: { code, message, hints, ...(warnings.length === 0 ? {} : { warnings }) } })}\n`
 }
 
 function formatStack(error: unknown): string {

@@ -1,5 +1,6 @@
 import type { CommanderError } from 'commander'
 import { VaultError } from '../errors.js'
+import { GLOBAL_FLAGS } from './flags.js'
 
 /**
  * Translates what commander refuses. An argument may be a secret that was typed in the wrong place, so a message quotes
@@ -15,7 +16,7 @@ export function toUsageError(error: CommanderError): VaultError {
 function reasonOf(code: string, message: string, suggestion: string | undefined): string {
   switch (code) {
     case 'commander.unknownOption':
-      return suggestion ? `there is no flag ${quoteFlag(message)}` : 'there is no such flag'
+      return describeUnknown(message, suggestion)
     case 'commander.unknownCommand':
       return suggestion ? `there is no command "${quotedIn(message)}"` : 'there is no such command'
     case 'commander.optionMissingArgument':
@@ -31,6 +32,13 @@ function reasonOf(code: string, message: string, suggestion: string | undefined)
     default:
       return 'it is not understood'
   }
+}
+
+/** An unknown flag may be a secret that was typed in the wrong place: only near misses of known flags are quoted. */
+function describeUnknown(message: string, suggestion: string | undefined): string {
+  const name = /'(--[a-z-]+)=/.exec(message)?.[1]
+  if (name !== undefined && GLOBAL_FLAGS.some(({ long }) => long === name)) return `the flag "${name}" takes no value`
+  return suggestion ? `there is no flag ${quoteFlag(message)}` : 'there is no such flag'
 }
 
 function quotedIn(message: string): string {

@@ -93,6 +93,16 @@ export function damaged(what: string): VaultError {
 export function splitNative(bytes: Buffer): NativeParts {
   const headerStart = NATIVE_MAGIC.length
   if (bytes.length < headerStart + TRAILER_BYTES || !bytes.subarray(0, headerStart).equals(Buffer.from(NATIVE_MAGIC))) {
+    const format = /^\["(mcpvault\/\d{1,9})",/.exec(bytes.toString('latin1', 0, 64))?.[1]
+    if (format !== undefined && format !== 'mcpvault/1') {
+      throw new VaultError(
+        'DAMAGED',
+        `cannot read the vault: its format is ${format}, which this version does not know`,
+        {
+          hints: ['a newer mcpvault wrote it; update this one'],
+        },
+      )
+    }
     throw damaged('its first line is not that of a format this version knows')
   }
   const headerEnd = bytes.indexOf(0x0a, headerStart)

@@ -22,7 +22,9 @@ export function readSlots(store: Pick<Store, 'open'>): readonly ListedSlot[] | u
     const head = reader.read(0, HEAD_BYTES).toString('latin1')
     if (!/^\[\s*"mcpvault\/1"/.test(head)) return undefined
     const slots = head.matchAll(/"kid":\s*"([0-9a-f]{16})",\s*"type":\s*"([a-z]+)"/g)
-    return Array.from(slots, ([, kid = '', type = '']) => ({ kid, type }))
+    const listed = Array.from(slots, ([, kid = '', type = '']) => ({ kid, type }))
+    // A header without slots is damaged, which opening it says better.
+    return listed.length === 0 ? undefined : listed
   } finally {
     reader.close()
   }

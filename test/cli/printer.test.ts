@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { colorLevel, createPrinter, type Table } from '../../src/cli/printer.js'
+import { VaultError } from '../../src/errors.js'
+import { colorLevel, createPrinter, printWarnings, type Table } from '../../src/cli/printer.js'
 import { TestWorld } from '../support/context.js'
 
 const FLAGS = { json: false, quiet: false, color: true }
@@ -59,9 +60,28 @@ describe('a printer', () => {
   })
 
   it('warns also with --quiet, and in JSON with --json', () => {
-    createPrinter(world.context(), { ...FLAGS, quiet: true }).warn('be careful')
-    createPrinter(world.context(), { ...FLAGS, json: true }).warn('be careful')
+    const context = world.context()
+    createPrinter(context, { ...FLAGS, quiet: true }).warn('be careful')
+    createPrinter(context, { ...FLAGS, json: true }).warn('be careful')
+    expect(world.stderr).toBe('mcpvault: warning: be careful\n')
+    printWarnings(context)
     expect(world.stderr).toBe('mcpvault: warning: be careful\n{"warning":{"message":"be careful"}}\n')
+  })
+
+  it('says that a change stands when its result cannot be printed, and loses a success line without harm', () => {
+    const full = (): never => {
+      throw new VaultError('IO', 'cannot write to stdout: the disk is full')
+    }
+    const broken = {
+      ...world.context(),
+      stdout: { write: full, isTerminal: false, columns: 80 },
+      stderr: { write: full, isTerminal: false, columns: 80 },
+    }
+    expect(() => createPrinter(broken, FLAGS).done('rotated', {})).not.toThrow()
+    expect(() => createPrinter(broken, { ...FLAGS, json: true }).done('rotated', {})).toThrow(
+      expect.objectContaining({ code: 'DURABILITY' }),
+    )
+    expect(() => createPrinter(broken, FLAGS).result('token')).toThrow(expect.objectContaining({ code: 'DURABILITY' }))
   })
 })
 

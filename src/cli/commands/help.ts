@@ -24,11 +24,20 @@ export function addHelpCommand(parent: Command, context: Context, run = runHelp)
 }
 
 /** Prints the overview, a topic, or a command's help. */
-export async function runHelp({ topics }: HelpOptions, context: Context): Promise<void> {
+export async function runHelp({ topics, json }: HelpOptions, context: Context): Promise<void> {
+  const text = await findText(topics, context)
+  context.stdout.write(json ? `${JSON.stringify({ topic: topics.join(' '), text })}\n` : text)
+}
+
+async function findText(topics: readonly string[], context: Context): Promise<string> {
   const [first] = topics
-  const topic = first !== undefined && Object.hasOwn(HELP_TOPICS, first) ? HELP_TOPICS[first] : undefined
-  if (first === undefined) context.stdout.write(formatHelp())
-  else if (topic) context.stdout.write(topic())
-  else if (findPath(topics)) await (await import('../program.js')).runProgram([...topics, '--help'], context)
-  else throw new VaultError('USAGE', 'there is no help on that', { hints: ['mcpvault help'] })
+  if (first === undefined) return formatHelp()
+  const topic = topics.length === 1 && Object.hasOwn(HELP_TOPICS, first) ? HELP_TOPICS[first] : undefined
+  if (topic) return topic()
+  if (!findPath(topics)) throw new VaultError('USAGE', 'there is no help on that', { hints: ['mcpvault help'] })
+  let text = ''
+  const stdout = { write: (part: string | Buffer) => void (text += part.toString()), isTerminal: false, columns: 80 }
+  const { runProgram } = await import('../program.js')
+  await runProgram([...topics, '--help'], { ...context, stdout })
+  return text
 }

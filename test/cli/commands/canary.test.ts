@@ -73,8 +73,9 @@ interface WatchOptions {
 
 /** Runs a command as it is, for people's eyes, for programs and for whoever looks for a bug. */
 async function everyWay(watch: Watch, argv: readonly string[], options: WatchOptions = {}): Promise<void> {
-  for (const flags of [[], ['--json'], ['--debug'], ['--json', '--debug']])
-    await watch.run([...argv, ...flags], options)
+  for (const flags of [[], ['--json'], ['--debug'], ['--json', '--debug']]) {
+    await watch.run([...argv, ...flags], { ...options, skipFiles: true })
+  }
   watch.world.setTerminal(true)
   await watch.run(argv, options)
   watch.world.setTerminal(false)

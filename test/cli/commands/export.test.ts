@@ -77,11 +77,12 @@ describe('export', () => {
     await succeed(world, 'export')
   })
 
-  it('says which value is no text, and prints nothing', async () => {
+  it('prints a value that is no text in base64 as JSON, and elsewhere says which it is and prints nothing', async () => {
     const world = await nativeWorld()
     await store(world, 'text', 'x')
     await store(world, 'binary', Buffer.from([0xff, 0xfe]))
-    const failure = await fail(world, 'export')
+    expect(await json(world, 'export')).toEqual({ text: 'x', binary: { value_base64: '//4=' } })
+    const failure = await fail(world, 'export', '--format', 'fernet')
     expect(failure).toMatchObject({ status: 2, code: 'INPUT' })
     expect(failure.message).toContain('"binary"')
   })

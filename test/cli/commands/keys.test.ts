@@ -132,7 +132,7 @@ describe('a key', () => {
       status: 5,
     })
     expect(await fail(world, 'load', 'name', '--key-file', '.')).toMatchObject({ status: 2, code: 'INPUT' })
-    expect(await fail(world, 'load', 'name', '--key-fd', '999')).toMatchObject({ status: 2, code: 'INPUT' })
+    expect(await fail(world, 'load', 'name', '--key-fd', '999')).toMatchObject({ status: 5, code: 'NO_KEY' })
     world.env.MCP_ENCRYPTION_KEY_FILE = 'missing.key'
     expect(await fail(world, 'load', 'name')).toMatchObject({ status: 5 })
   })
