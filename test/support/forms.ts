@@ -1,7 +1,15 @@
 /** Finds a secret in bytes in the forms that programs write values in; made without src/redact, which it helps to judge. */
 
+const known = new Map<string, ReadonlyMap<string, Buffer>>()
+
 /** Every form of a secret that is looked for, by its name. */
 export function formsOf(secret: string): ReadonlyMap<string, Buffer> {
+  const forms = known.get(secret) ?? makeForms(secret)
+  known.set(secret, forms)
+  return forms
+}
+
+function makeForms(secret: string): ReadonlyMap<string, Buffer> {
   const bytes = Buffer.from(secret, 'utf8')
   const forms = new Map<string, string>([
     ['raw', secret],
