@@ -6,12 +6,14 @@
  * What a command imports lazily comes from the second world, except that a command that writes holds the transaction
  * too. esbuild splits only ESM, so that world is split as ESM first and each chunk is then transformed on its own.
  *
- * The result is a function of the sources alone, and two builds at once cannot mix: each works in a directory of its own
- * and swaps it in.
+ * The result is a function of the sources alone, but for V8's compiled code of them (warm.js), and two builds at once
+ * cannot mix: each works in a directory of its own and swaps it in.
  *
  * Usage: node build.js [DIRECTORY]
  */
+import { spawnSync } from 'node:child_process'
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { basename, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build, transform } from 'esbuild'
@@ -43,6 +45,7 @@ const work = makeWorkDirectory()
 try {
   for (const { name, text } of files) writeFileSync(join(work, name), text)
   writeFileSync(join(work, 'package.json'), '{ "type": "commonjs" }\n')
+  warm(work)
   swapIn(work, join(dist, 'cli'))
 } finally {
   rmSync(work, { recursive: true, force: true })
@@ -80,7 +83,7 @@ function wayIn(command) {
 }
 
 async function splitRest() {
-  const entryPoints = { entry: 'src/cli/entry.ts', ...Object.fromEntries(lazy) }
+  const entryPoints = { entry: 'src/cli/entry.ts', ...Object.fromEntries([...lazy].sort()) }
   const chunks = await bundle({
     entryPoints,
     format: 'esm',
@@ -145,6 +148,13 @@ function spareCommander() {
     bundler.onLoad({ filter: /.*/, namespace: name }, () => ({ contents: 'module.exports = {}' }))
   }
   return { name, setup }
+}
+
+/** Lets V8 compile the commands ahead (warm.js), in an environment that holds nothing of the builder's. */
+function warm(directory) {
+  const options = { env: { TMPDIR: tmpdir() }, stdio: ['ignore', 'ignore', 'pipe'] }
+  const { status, stderr } = spawnSync(process.execPath, [join(root, 'warm.js'), directory], options)
+  if (status !== 0) console.error(`built without compiled code, since the commands do not run:\n${stderr}`)
 }
 
 function makeWorkDirectory() {

@@ -9,9 +9,10 @@
 // A listener keeps SIGUSR1 from opening the inspector, through which other processes of this user could read secrets.
 process.on('SIGUSR1', () => {})
 
-const { existsSync, writeSync } = require('node:fs')
+const { existsSync, readFileSync, writeSync } = require('node:fs')
 
 const CLI = `${__dirname}/../dist/cli`
+const DIGEST_BYTES = 32
 
 try {
   run(process.argv.slice(2)).then(exit, fail)
@@ -23,7 +24,7 @@ try {
 function run(argv) {
   const file = findCommand(argv)
   if (file !== undefined) {
-    const command = require(file)
+    const command = load(file)
     const running = command.run(argv, command.systemContext())
     if (running) return running
   }
@@ -40,6 +41,25 @@ function findCommand(argv) {
       if (/^[a-z-]+$/.test(name) && existsSync(path)) return path
     }
   }
+}
+
+/**
+ * Loads a command's file. For the Node that built it, V8's compiled code lies beside it (warm.js) and saves a quarter of
+ * a start; any other Node compiles. V8 trusts that code blindly, so it is led by a digest over the source and itself.
+ */
+function load(filename) {
+  const compiled = `${filename}.${process.version}.${process.arch}`
+  if (!existsSync(compiled)) return require(filename)
+  const source = `(function (exports, require, module) {${readFileSync(filename, 'utf8')}\n})`
+  const bytes = readFileSync(compiled)
+  const cachedData = bytes.subarray(DIGEST_BYTES)
+  const digest = require('node:crypto').createHash('sha256').update(source).update(cachedData).digest()
+  if (!digest.equals(bytes.subarray(0, DIGEST_BYTES))) return require(filename)
+  const { Script } = require('node:vm')
+  const module = { exports: {} }
+  const run = new Script(source, { filename, cachedData }).runInThisContext()
+  run(module.exports, (id) => require(id.startsWith('.') ? `${CLI}/${id}` : id), module)
+  return module.exports
 }
 
 /** Everything has been written synchronously, so nothing is cut off, and nothing left open can keep the process. */

@@ -13,8 +13,11 @@ async function build(directory: string): Promise<void> {
   await run(process.execPath, [builder, directory])
 }
 
+/** The built sources, without V8's compiled code of them, which no two runs make alike. */
 function contents(directory: string): Readonly<Record<string, string>> {
-  const files = readdirSync(join(directory, 'cli')).sort()
+  const files = readdirSync(join(directory, 'cli'))
+    .filter((name) => /\.js(on)?$/.test(name))
+    .sort()
   return Object.fromEntries(files.map((name) => [name, readFileSync(join(directory, 'cli', name), 'latin1')]))
 }
 
