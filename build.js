@@ -1,5 +1,6 @@
 /**
- * Builds dist/cli, the command line as CommonJS, which Node starts faster than ESM (docs/decisions/).
+ * Builds dist/cli, the command line as CommonJS, which Node starts faster than ESM (docs/decisions/), and dist/lib, the
+ * library.
  *
  * Two worlds: `run-*.js` are the commands, each in one file with all that it needs at once, since every further file and
  * line costs a part of a millisecond; `entry.js` and its chunks are everything, for the command lines that need commander.
@@ -50,6 +51,7 @@ try {
 } finally {
   rmSync(work, { recursive: true, force: true })
 }
+await buildLibrary()
 
 function commandNames() {
   const names = readdirSync(join(root, 'src/cli/commands')).map((file) => basename(file, '.ts'))
@@ -155,6 +157,26 @@ function warm(directory) {
   const options = { env: { TMPDIR: tmpdir() }, stdio: ['ignore', 'ignore', 'pipe'] }
   const { status, stderr } = spawnSync(process.execPath, [join(root, 'warm.js'), directory], options)
   if (status !== 0) console.error(`built without compiled code, since the commands do not run:\n${stderr}`)
+}
+
+/** Builds dist/lib/index.js, the library as one ESM file; its types come from tsc (tsconfig.types.json). */
+async function buildLibrary() {
+  const result = await build({
+    absWorkingDir: root,
+    entryPoints: ['src/index.ts'],
+    outfile: join(dist, 'lib', 'index.js'),
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    target: SHAPE.target,
+    logLevel: 'warning',
+    write: false,
+  })
+  const [file] = result.outputFiles
+  mkdirSync(join(dist, 'lib'), { recursive: true })
+  const fresh = `${file.path}.${process.pid}`
+  writeFileSync(fresh, file.contents)
+  renameSync(fresh, file.path)
 }
 
 function makeWorkDirectory() {

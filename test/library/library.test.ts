@@ -1,0 +1,115 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { inspect } from 'node:util'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { openVaultFile, Secret, VaultError } from '../../src/index.js'
+import { launcher } from '../support/built.js'
+import { temporaryDirectory } from '../support/directory.js'
+
+const KEY = `${Buffer.alloc(32, 'library').toString('base64url')}=`
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+/** A directory with a vault that the built program made, and a way to run more commands there. */
+function createPlace(format = 'native'): {
+  vault: string
+  state: string
+  run: (argv: string[], stdin?: string) => string
+} {
+  const directory = temporaryDirectory()
+  const env = { PATH: process.env.PATH, HOME: directory, MCP_ENCRYPTION_KEY: KEY }
+  const run = (argv: string[], input = ''): string => {
+    const result = spawnSync(process.execPath, ['--', launcher(), ...argv], {
+      cwd: directory,
+      env,
+      input,
+      encoding: 'utf8',
+    })
+    if (result.status !== 0) throw new Error(`mcpvault ${argv.join(' ')} gave ${result.status}: ${result.stderr}`)
+    return result.stdout
+  }
+  run(['init', '--vault', 'mcp_credentials.enc', '--format', format])
+  run(['store', 'scavio_api_key', '--stdin'], 'sk_first\n')
+  return { vault: join(directory, 'mcp_credentials.enc'), state: join(directory, '.local/state/mcpvault'), run }
+}
+
+describe('the library', () => {
+  it.each(['native', 'fernet'])('loads values of a %s vault, and a rotation counts at the next call', (format) => {
+    const { vault: path, state, run } = createPlace(format)
+    const vault = openVaultFile(path, { key: KEY, stateDirectory: state })
+    expect(vault.names()).toEqual(['scavio_api_key'])
+    expect(vault.load('scavio_api_key').revealText()).toBe('sk_first')
+    run(['rotate', 'scavio_api_key', '--stdin'], 'sk_second\n')
+    expect(vault.load('scavio_api_key').revealText()).toBe('sk_second')
+    if (format === 'native') expect(vault.load('scavio_api_key', { version: 'previous' }).revealText()).toBe('sk_first')
+  })
+
+  it('verifies tokens, and a revocation counts at the next call', () => {
+    const { vault: path, state, run } = createPlace()
+    const vault = openVaultFile(path, { key: KEY, stateDirectory: state })
+    expect(vault.verifyToken('mcpv_x', { tool: 'web_search' })).toEqual({ allowed: false, reason: 'malformed' })
+    const token = run(['token', 'create', '--tools', 'web_search', '--label', 'lib']).trim()
+    expect(vault.verifyToken(token, { tool: 'web_search' })).toMatchObject({ allowed: true })
+    expect(vault.verifyToken(token, { tool: 'other' })).toEqual({ allowed: false, reason: 'tool' })
+    run(['token', 'revoke', 'lib'])
+    expect(vault.verifyToken(token, { tool: 'web_search' })).toEqual({ allowed: false, reason: 'revoked' })
+  })
+
+  it('throws errors with stable codes, and never prints a secret', () => {
+    const { vault: path, state } = createPlace()
+    const codeOf = (open: () => unknown): string => {
+      try {
+        open()
+      } catch (error) {
+        return error instanceof VaultError ? error.code : String(error)
+      }
+      return 'none'
+    }
+    const other = `${Buffer.alloc(32, 'other').toString('base64url')}=`
+    expect(codeOf(() => openVaultFile(path, { key: other, stateDirectory: state }))).toBe('WRONG_KEY')
+    expect(codeOf(() => openVaultFile(path, { key: 'short', stateDirectory: state }))).toBe('NO_KEY')
+    expect(codeOf(() => openVaultFile(path, { stateDirectory: state }))).toBe('NO_KEY')
+    expect(codeOf(() => openVaultFile(`${path}.none`, { key: KEY, stateDirectory: state }))).toBe('NOT_FOUND')
+    const vault = openVaultFile(path, { key: KEY, stateDirectory: state })
+    expect(codeOf(() => vault.load('none'))).toBe('NOT_FOUND')
+    const secret = vault.load('scavio_api_key')
+    expect(secret).toBeInstanceOf(Secret)
+    expect(`${secret} ${inspect({ secret })} ${JSON.stringify({ secret })}`).not.toContain('sk_first')
+    vault.close()
+    expect(codeOf(() => vault.load('scavio_api_key'))).toBe('WRONG_KEY')
+  })
+})
+
+describe('the package', () => {
+  it('gives its own name to the built library, with types beside it', async () => {
+    const script = "import('mcpvault').then((m) => console.log(Object.keys(m).sort().join()))"
+    const result = spawnSync(process.execPath, ['-e', script], { cwd: root, encoding: 'utf8' })
+    expect(result.stdout.trim()).toBe('EXIT_CODES,Secret,VaultError,VaultFile,openVaultFile')
+    expect(existsSync(join(root, 'dist/lib/index.js'))).toBe(true)
+  })
+})
+
+describe('the example server', () => {
+  it('serves who has a token, and nobody after it was revoked', async () => {
+    const { vault: path, run } = createPlace()
+    const token = run(['token', 'create', '--tools', 'web_search', '--label', 'agent']).trim()
+    const env = { PATH: process.env.PATH, HOME: join(path, '..'), MCP_ENCRYPTION_KEY: KEY }
+    const server: ChildProcess = spawn(process.execPath, [join(root, 'examples/guarded-server.mjs'), path], {
+      env,
+      cwd: root,
+    })
+    onTestFinished(() => void server.kill('SIGKILL'))
+    const [line] = (await once(server.stdout as NodeJS.ReadableStream, 'data')) as [Buffer]
+    const base = /http:\S+/.exec(line.toString())?.[0]
+    const call = async (bearer: string): Promise<string> => {
+      const response = await fetch(`${base}/tools/web_search`, { headers: { authorization: `Bearer ${bearer}` } })
+      return `${response.status} ${(await response.text()).trim()}`
+    }
+    expect(await call(token)).toBe('200 web_search was called with a key of its own')
+    expect(await call(`${token.slice(0, -1)}A`)).toBe('401 Unauthorized or expired token')
+    run(['token', 'revoke', 'agent'])
+    expect(await call(token)).toBe('401 Unauthorized or expired token')
+  })
+})
