@@ -6,7 +6,12 @@
  * @module
  */
 
+import { VaultError } from './errors.js'
+
 const PATTERN = /^(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)?$/
+
+/** The last millisecond of the year 9999, in milliseconds since the epoch. */
+const LATEST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
 
 /** A point in time as read from a file. */
 export interface Timestamp {
@@ -38,20 +43,47 @@ export function parseTimestamp(text: unknown, zone?: string): Timestamp | undefi
     check.getUTCMonth() === month - 1 && check.getUTCDate() === day && hour < 24 && minute < 60 && second < 60
   if (!isReal || year < 1970) return undefined
   const offset = match[8]
-  if (offset === undefined) return { epochMs: naiveToEpoch(asUtc, zone), isNaive: true }
-  const offsetMs = offsetToMs(offset)
-  return offsetMs === undefined ? undefined : { epochMs: asUtc - offsetMs, isNaive: false }
+  const offsetMs = offset === undefined ? undefined : offsetToMs(offset)
+  if (offset !== undefined && offsetMs === undefined) return undefined
+  const epochMs = offsetMs === undefined ? naiveToEpoch(asUtc, zone) : asUtc - offsetMs
+  // An offset may reach out of the years that can be printed again.
+  return isPrintable(epochMs) ? { epochMs, isNaive: offset === undefined } : undefined
 }
 
-/** Prints RFC 3339 in UTC with milliseconds and `Z`. */
+/**
+ * Prints RFC 3339 in UTC with milliseconds and `Z`.
+ *
+ * @throws {VaultError} INPUT if the time lies outside of the years 1970 to 9999, which have four digits: what was printed
+ * could not be read again.
+ */
 export function formatUtc(epochMs: number): string {
-  return new Date(epochMs).toISOString()
+  return new Date(printable(epochMs)).toISOString()
 }
 
-/** Prints naive local time with microseconds, as Python's `datetime.now().isoformat()` does. */
+/**
+ * Prints naive local time with microseconds, as Python's `datetime.now().isoformat()` does.
+ *
+ * @throws {VaultError} INPUT as {@link formatUtc} does, of the local time.
+ */
 export function formatNaive(epochMs: number, zone?: string): string {
-  const shifted = new Date(epochMs + zoneOffsetMs(epochMs, zone))
+  const shifted = new Date(printable(epochMs + zoneOffsetMs(printable(epochMs), zone)))
   return `${shifted.toISOString().slice(0, -1)}000`
+}
+
+/** Gives the time itself, or the latest that can be printed: a grace or an age may reach beyond it. */
+export function clampTime(epochMs: number): number {
+  return Math.min(epochMs, LATEST_MS)
+}
+
+function isPrintable(epochMs: number): boolean {
+  return epochMs >= 0 && epochMs <= LATEST_MS
+}
+
+function printable(epochMs: number): number {
+  if (isPrintable(epochMs)) return epochMs
+  throw new VaultError('INPUT', 'cannot write a time outside of the years 1970 to 9999', {
+    hints: ['set the clock of this machine: date'],
+  })
 }
 
 function offsetToMs(offset: string): number | undefined {

@@ -14,10 +14,11 @@ export interface LogAnchor extends LogHead {
  *
  * `changed`: a record is not the one that its hash was made for, or lacks a part of its place in the chain; `chain`: it
  * does not follow the record before it, so one was changed, removed or put between; `order`: its `seq` is not higher
- * than those before; `behind`: the vault has committed records that are not there; `forked`: the vault has committed
+ * than those before; `gap`: records before it are not there, and it is not the `restored` with which a key holder has
+ * accepted that; `behind`: the vault has committed records that are not there; `forked`: the vault has committed
  * another record with this `seq`; `ahead`: the log goes on behind what the vault knows, so an old vault was restored.
  */
-export type LogProblemKind = 'changed' | 'chain' | 'order' | 'behind' | 'forked' | 'ahead'
+export type LogProblemKind = 'changed' | 'chain' | 'order' | 'gap' | 'behind' | 'forked' | 'ahead'
 
 /** One thing that is wrong. */
 export interface LogProblem {
@@ -36,7 +37,7 @@ export interface LogReport {
   readonly sealed: number
   /** Positions, from 0, of the records that other programs wrote; the chain covers them and does not vouch for them. */
   readonly checkpoints: readonly number[]
-  /** Sequence numbers that were never used, or whose records are gone, between two that are there. */
+  /** Sequence numbers whose records are gone, or were never written, before one that is there. */
   readonly gaps: readonly { readonly after: number; readonly before: number }[]
   readonly problems: readonly LogProblem[]
   /** Whether the vault's last record is there, in the log or pending; undefined when there was no vault to ask. */
@@ -103,8 +104,16 @@ class ChainCheck {
     }
     if (!seq) return
     if (seq <= this.#seq) this.#report('order', seq, `comes after number ${this.#seq}`)
-    else if (seq > this.#seq + 1) this.gaps.push({ after: this.#seq, before: seq })
+    else if (seq > this.#seq + 1) this.#reportGap(record, seq)
     this.#seq = Math.max(this.#seq, seq)
+  }
+
+  #reportGap({ action }: LogRecord, before: number): void {
+    this.gaps.push({ after: this.#seq, before })
+    if (action === 'restored') return
+    const [first, last] = [this.#seq + 1, before - 1]
+    const what = first === last ? `record ${first}, which is` : `records ${first} to ${last}, which are`
+    this.#report('gap', before, `should follow ${what} not there`)
   }
 
   #report(kind: LogProblemKind, seq: number | undefined, text: string): void {

@@ -9,7 +9,7 @@
 
 import { readBackward } from '../log/read.js'
 import type { Reader } from '../storage/store.js'
-import { parseTimestamp, type Timestamp } from '../timestamp.js'
+import { clampTime, parseTimestamp, type Timestamp } from '../timestamp.js'
 
 /** Due unless told otherwise, as in the tutorial. */
 export const DEFAULT_MAX_AGE_SECONDS = 30 * 86_400
@@ -64,7 +64,7 @@ export function dueState(question: DueQuestion): DueState {
     reason,
     ageSeconds,
     isApproximate: question.isNaive === true && aheadMs > 0,
-    dueAtMs: sinceMs + maxAgeSeconds * 1000,
+    dueAtMs: clampTime(sinceMs + maxAgeSeconds * 1000),
   }
 }
 

@@ -1,6 +1,6 @@
 import { VaultError } from '../errors.js'
 import type { Secret } from '../secret.js'
-import { formatUtc } from '../timestamp.js'
+import { clampTime, formatUtc } from '../timestamp.js'
 import { checkNewName, existsAlready, shellWord, unknownName } from './name.js'
 import {
   damaged,
@@ -32,6 +32,8 @@ export class NativeDraft implements Draft {
   readonly events: LogEvent[] = []
   /** Set when a value was taken out for good, so that the kept previous generation must go too. */
   dropsValues = false
+  /** Names whose entries were written anew, some of them removed again since. */
+  readonly changed = new Set<string>()
   readonly #vault: NativeVault
   readonly #keys: DataKeys
   readonly #lines: Map<string, Buffer>
@@ -135,7 +137,7 @@ export class NativeDraft implements Draft {
     const current = this.#current(entry)
     const retired = entry.versions.find((version) => version.stage === 'previous')
     const ver = Math.max(...entry.versions.map((version) => version.ver)) + 1
-    const untilMs = Date.parse(this.#nowText) + options.graceSeconds * 1000
+    const untilMs = clampTime(Date.parse(this.#nowText) + options.graceSeconds * 1000)
     const { until: _until, ...kept } = current
     const previous: NativeVersion = { ...kept, stage: 'previous', until: formatUtc(untilMs) }
     const next = this.#seal(name, options.value, { ver, since: options.since })
@@ -163,6 +165,7 @@ export class NativeDraft implements Draft {
   }
 
   #put(name: string, entry: NativeEntry): void {
+    this.changed.add(name)
     this.#lines.set(name, formatEntry(name, entry))
   }
 

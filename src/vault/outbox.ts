@@ -1,7 +1,7 @@
 import { VaultError } from '../errors.js'
 import { appendRecords, nextLink } from '../log/append.js'
 import { type LogTail, readBackward, readTail } from '../log/read.js'
-import { type SealedRecord, type LogRecord, sealRecord } from '../log/record.js'
+import { hashRecord, type LogRecord, type SealedRecord, sealRecord } from '../log/record.js'
 import { ConflictError, type Reader, type Transaction } from '../storage/store.js'
 import { isDamage, pause } from './open.js'
 import type { LogAnchor, LogEvent, VaultAccess } from './vault.js'
@@ -38,6 +38,99 @@ export function recordsAfter(seq: number, source: LogSource): readonly LogRecord
     }
     return records
   })
+}
+
+/** What the log holds of what the vault has committed. */
+export interface LogSurvey {
+  /** Records that were sealed after the vault's last one, newest first. */
+  readonly since: readonly LogRecord[]
+  /** Records that the vault has committed and the log does not hold as they were, oldest first. */
+  readonly missing: readonly LogRecord[]
+  /**
+   * `whole`: the log goes up to what the vault has committed; `lost`: it ends before that; `changed`: it holds another
+   * record in that place, so somebody has edited it.
+   */
+  readonly standing: 'whole' | 'lost' | 'changed'
+  /** The number of the last sealed record, 0 when there is none. */
+  readonly lastSeq: number
+}
+
+/**
+ * Holds the end of the log against the vault's word on it. Reads backwards from the end to the vault's last record, past
+ * what other programs have added; all of it only if that record is not where it belongs.
+ *
+ * @throws {VaultError} DAMAGED if the part of the log that was needed cannot be read.
+ */
+export function surveyLog(anchor: LogAnchor, source: LogSource): LogSurvey {
+  const survey = new Survey(anchor)
+  withLog(source, (reader) => {
+    if (reader === undefined) return
+    for (const record of readBackward(reader)) {
+      survey.add(record)
+      if (survey.isDone) return
+    }
+  })
+  return survey
+}
+
+class Survey implements LogSurvey {
+  readonly since: LogRecord[] = []
+  lastSeq = 0
+  isDone = false
+  readonly #anchor: LogAnchor
+  /** By number. */
+  readonly #pending: ReadonlyMap<number | undefined, LogRecord>
+  readonly #missing: Set<LogRecord>
+  /** The last record that cannot be missing. */
+  readonly #base: number
+  #standing: LogSurvey['standing'] | undefined
+  /** Whether the first missing record follows one that is there. */
+  #isLinked = false
+  #isOutOfOrder = false
+
+  constructor(anchor: LogAnchor) {
+    this.#anchor = anchor
+    this.#pending = new Map(anchor.pending.map((record) => [record.seq, record]))
+    this.#missing = new Set(anchor.pending)
+    this.#base = (anchor.pending[0]?.seq ?? anchor.seq + 1) - 1
+  }
+
+  get missing(): readonly LogRecord[] {
+    return [...this.#missing]
+  }
+
+  get standing(): LogSurvey['standing'] {
+    return this.#standing ?? (this.#base === 0 ? 'whole' : 'lost')
+  }
+
+  /** Takes the records newest first. */
+  add(record: LogRecord): void {
+    const { seq } = record
+    if (this.#missing.size > 0) this.#isLinked ||= hashRecord(record) === this.#anchor.pending[0]?.prev
+    if (seq === undefined) return
+    if (this.lastSeq === 0) this.lastSeq = seq
+    if (seq > this.#anchor.seq) this.since.push(record)
+    else if (seq >= this.#base) this.#compare(record, seq)
+    else if (this.#standing === undefined) this.#isOutOfOrder = true
+    else this.isDone = true
+  }
+
+  #compare(record: LogRecord, seq: number): void {
+    const pending = this.#pending.get(seq)
+    const isBase = seq === this.#base
+    const isSame = pending ? hashRecord(record) === pending.hash : this.#isBase(record)
+    if (isSame && pending) this.#missing.delete(pending)
+    if (!isSame || this.#isOutOfOrder) this.#standing = 'changed'
+    this.#standing ??= 'whole'
+    this.isDone = isBase || this.#missing.size === 0
+  }
+
+  /** Where the records behind it are missing, what is known of it is that the first of them follows it. */
+  #isBase(record: LogRecord): boolean {
+    const { pending, head } = this.#anchor
+    if (pending.length === 0) return hashRecord(record) === head
+    return this.#standing !== undefined || this.#isLinked
+  }
 }
 
 function isAtMost(record: LogRecord, seq: number): boolean {

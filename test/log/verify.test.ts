@@ -54,7 +54,7 @@ describe('a whole log', () => {
     expect(verifyLog(readerOfBytes(bytes))).toMatchObject({ records: 2, torn: true, problems: [] })
   })
 
-  test('names a gap after a restore, and that is no problem', () => {
+  test('names a gap that the record of a restore explains, and that is no problem', () => {
     const before = makeChain(2)
     const place = { seq: 9, prev: hashRecord(before[1] as LogRecord), id: '00000000000000ff' }
     const restored = sealRecord({ credential: null, rotated_at: 't', action: 'restored' }, place)
@@ -86,8 +86,16 @@ describe('a changed log', () => {
 
   test('a record that was removed leaves a gap and a broken chain', () => {
     const report = verify(records.toSpliced(2, 1))
-    expect(kinds(report)).toEqual(['chain'])
+    expect(kinds(report)).toEqual(['chain', 'gap'])
     expect(report.gaps).toEqual([{ after: 2, before: 4 }])
+  })
+
+  test('a gap that no record of a restore explains stays a problem, however well the chain goes on behind it', () => {
+    const place = { seq: 9, prev: hashRecord(records[1] as LogRecord), id: '00000000000000ff' }
+    const next = sealRecord({ credential: 'a', rotated_at: 't', action: 'rotated' }, place)
+    expect(verify([...records.slice(0, 2), next]).problems).toEqual([
+      { kind: 'gap', index: 2, seq: 9, text: 'should follow records 3 to 8, which are not there' },
+    ])
   })
 
   test('a record by others that was put in afterwards breaks the chain', () => {

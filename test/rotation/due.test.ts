@@ -27,6 +27,11 @@ describe('by age', () => {
     expect(ask(40 * DAY * 1000).dueAtMs).toBe(NOW - 10 * DAY * 1000)
   })
 
+  test('a limit that reaches beyond the year 9999 ends there', () => {
+    const late = { sinceMs: Date.UTC(9999, 0), maxAgeSeconds: 400 * DAY, nowMs: Date.UTC(9999, 0) }
+    expect(dueState(late).dueAtMs).toBe(Date.UTC(10_000, 0) - 1)
+  })
+
   test('a limit of 0 makes everything due', () => {
     expect(ask(0, { maxAgeSeconds: 0 })).toMatchObject({ isDue: true, reason: 'age' })
   })
