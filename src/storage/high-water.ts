@@ -13,6 +13,7 @@ import { tryLock } from './lock.js'
 import { readFileChecked, type StorageHost } from './read-file.js'
 import { replaceFile } from './replace-file.js'
 import { ConflictError, type HighWaterMarks, type Mark, type Snapshot } from './store.js'
+import { sweepTempFiles } from './temp-file.js'
 
 /** What marks need of the world. */
 export interface HighWaterOptions {
@@ -81,6 +82,7 @@ function raiseMark(
   const lock = tryLock(`${path}.lock`, { ...options, command: 'mark' })
   if (!lock) return false
   try {
+    sweepTempFiles([path, `${path}.lock`])
     const snapshot = read()
     const bytes = change(snapshot)
     if (!bytes) return true

@@ -41,6 +41,8 @@ export function replaceFile(path: string, bytes: Buffer, options: ReplaceFileOpt
       options.fence()
       findExpected(path, options.expected)
       keep?.publish()
+      // Synced together with the rename: what is to be gone is never seen behind the version that is without it.
+      if (options.dropsPrevious) removePrevious(path)
       if (replaced) renameSync(temp, path)
       else publishNew(temp, path)
     } catch (error) {
@@ -138,6 +140,14 @@ function linkOneGeneration(path: string, options: ReplaceFileOptions): KeptPrevi
       removeQuietly(temp)
     },
     undo: () => removeQuietly(temp),
+  }
+}
+
+function removePrevious(path: string): void {
+  try {
+    unlinkSync(`${path}.bak`)
+  } catch (error) {
+    if (!isSystemError(error, 'ENOENT')) throw error
   }
 }
 

@@ -39,6 +39,8 @@ export interface ReplaceOptions {
   readonly verify: (bytes: Buffer) => void
   /** Keeps the replaced bytes under this suffix; `.bak` is overwritten, `.tutorial.bak` never (EXISTS). */
   readonly keepPrevious?: '.bak' | '.tutorial.bak'
+  /** Deletes `.bak` just before the replacement: a kill between the two leaves the old version without it. */
+  readonly dropsPrevious?: boolean
 }
 
 /** How bytes are appended. */

@@ -272,6 +272,21 @@ describe('the previous one', () => {
     expect(textOf(store)).toBe('two')
   })
 
+  test('is deleted before the version without it takes its place, and stays when that one is refused', async () => {
+    await put(store, 'one')
+    await put(store, 'two', { keepPrevious: '.bak' })
+    const verify = (): void => {
+      throw new Error('refused')
+    }
+    await failureOf(() => put(store, 'three', { dropsPrevious: true, verify }))
+    expect(backup()).toBe('one')
+    await put(store, 'three', { dropsPrevious: true })
+    expect(existsSync(`${vault}.bak`)).toBe(false)
+    await put(store, 'four', { dropsPrevious: true })
+    expect(textOf(store)).toBe('four')
+    expect(leftovers(directory)).toEqual([])
+  })
+
   test('is kept for ever as .tutorial.bak, which is never overwritten', async () => {
     await put(store, 'tutorial')
     await put(store, 'native', { keepPrevious: '.tutorial.bak' })

@@ -50,6 +50,14 @@ test('merge gets the stored mark; undefined and an equal one leave the file alon
   expect(new Set(seen.map((mark) => JSON.stringify(mark)))).toEqual(new Set([JSON.stringify(MARK)]))
 })
 
+test('what killed processes left beside a mark is swept when it is raised', () => {
+  mkdirSync(state, { recursive: true })
+  const left = [`.${ID}.json.tmp-0123456789abcdef`, `.${ID}.json.lock.tmp-0123456789abcdef`]
+  for (const name of [...left, '.other.json.tmp-0123456789abcdef']) writeFileSync(join(state, name), '{')
+  expect(store.marks.raise(ID, () => MARK)).toBe(true)
+  expect(readdirSync(state).sort()).toEqual(['.other.json.tmp-0123456789abcdef', `${ID}.json`])
+})
+
 test('marks of different vaults do not touch each other', () => {
   store.marks.raise(ID, () => MARK)
   store.marks.raise('other', () => ({ tokens: { seq: 1, mac: 'x' } }))
