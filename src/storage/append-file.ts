@@ -2,7 +2,7 @@
 
 import { closeSync, constants, fstatSync, fsyncSync, ftruncateSync, lstatSync, openSync, writeSync } from 'node:fs'
 import { isSystemError, VaultError } from '../errors.js'
-import { describeSystemError, ioError, wrapSystemError } from './io-error.js'
+import { describeSystemError, ioError, ownerHints, wrapSystemError } from './io-error.js'
 import { readFully, revisionOf } from './read-file.js'
 import { type AppendOptions, ConflictError, type Revision } from './store.js'
 
@@ -50,7 +50,7 @@ function openExpected(path: string, expected: Revision, action: string): number 
     fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY)
   } catch (error) {
     if (isSystemError(error, 'ENOENT', 'ELOOP')) throw new ConflictError(`"${path}" was replaced meanwhile`)
-    throw ioError(action, error)
+    throw ioError(action, error, ownerHints(path, error))
   }
   const stats = fstatSync(fd, { bigint: true })
   if (stats.isFile() && revisionOf(stats).id === expected.id) return fd

@@ -4,7 +4,14 @@ import { linkSync, mkdirSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { isSystemError, VaultError } from '../errors.js'
 import { describeSystemError, ioError, linkError, wrapSystemError } from './io-error.js'
-import { readBack, removeQuietly, syncDirectory, tempPath, writeTempFile } from './temp-file.js'
+import { readBack, removeQuietly, sweepOldTempFiles, syncDirectory, tempPath, writeTempFile } from './temp-file.js'
+
+/** What creating a file needs of the world. */
+export interface CreateOptions {
+  readonly randomBytes: (length: number) => Buffer
+  /** Milliseconds since the epoch; `Date.now` when it is not given. */
+  readonly now?: () => number
+}
 
 /**
  * Creates a file with the mode 0600, whole or not at all, and durably. A symbolic link at `path` counts as a file.
@@ -12,13 +19,11 @@ import { readBack, removeQuietly, syncDirectory, tempPath, writeTempFile } from 
  * @throws {VaultError} EXISTS if something has that name, IO if nothing was created, DURABILITY if the file was created
  * and may be gone after a power cut.
  */
-export function createPrivateFile(
-  path: string,
-  bytes: Buffer,
-  { randomBytes }: { readonly randomBytes: (length: number) => Buffer },
-): void {
+export function createPrivateFile(path: string, bytes: Buffer, { randomBytes, now = Date.now }: CreateOptions): void {
   const action = `cannot create "${path}"`
   const temp = tempPath(path, randomBytes)
+  // What a killed process left may hold the same secret.
+  sweepOldTempFiles([path], now())
   try {
     writeTempFile(temp, bytes, { action })
     readBack(temp, bytes, { action })
@@ -60,14 +65,33 @@ export function ensurePrivateDirectory(path: string): string | undefined {
   const directory = resolve(path)
   const action = `cannot create the directory "${path}"`
   try {
-    const created = mkdirSync(directory, { recursive: true, mode: 0o700 })
+    const created = missingDirectories(directory).filter(makeDirectory)[0]
     if (created !== undefined) syncCreated(directory, created)
-    // A recursive mkdir of something that exists is silent; so is one that finds a file, on some platforms.
     if (!statSync(directory).isDirectory()) throw new VaultError('IO', `${action}: a file has that name`)
     return created
   } catch (error) {
-    if (isSystemError(error, 'EEXIST')) throw new VaultError('IO', `${action}: a file has that name`, { cause: error })
     throw error instanceof VaultError ? error : ioError(action, error)
+  }
+}
+
+/** Lists what is missing on the way to a directory, outermost first: `mkdir -p` of Node never returns under /proc. */
+function missingDirectories(directory: string): readonly string[] {
+  const missing: string[] = []
+  for (let at = directory; !statSync(at, { throwIfNoEntry: false }); at = dirname(at)) {
+    missing.unshift(at)
+    if (at === dirname(at)) break
+  }
+  return missing
+}
+
+/** Gives false when somebody else has made it meanwhile. */
+function makeDirectory(directory: string): boolean {
+  try {
+    mkdirSync(directory, { mode: 0o700 })
+    return true
+  } catch (error) {
+    if (isSystemError(error, 'EEXIST')) return false
+    throw error
   }
 }
 

@@ -54,6 +54,6 @@ export function createFileStore(options: FileStoreOptions): Store {
       const { runTransaction } = await import('./transaction.js')
       return runTransaction({ ...options, command, now, reader, labels: LABELS }, body)
     },
-    marks: openHighWaterMarks({ directory: stateDirectory, host, randomBytes, now }),
+    marks: openHighWaterMarks({ directory: stateDirectory, host, randomBytes, now, warn: options.warn }),
   }
 }

@@ -9,11 +9,12 @@ import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { VaultError } from '../errors.js'
 import { ensurePrivateDirectory } from './create-file.js'
+import { isDenied } from './io-error.js'
 import { tryLock } from './lock.js'
 import { readFileChecked, type StorageHost } from './read-file.js'
 import { replaceFile } from './replace-file.js'
 import { ConflictError, type HighWaterMarks, type Mark, type Snapshot } from './store.js'
-import { sweepTempFiles } from './temp-file.js'
+import { guiseBeside, sweepTempFiles } from './temp-file.js'
 
 /** What marks need of the world. */
 export interface HighWaterOptions {
@@ -23,6 +24,8 @@ export interface HighWaterOptions {
   readonly randomBytes: (length: number) => Buffer
   /** Milliseconds since the epoch. */
   readonly now: () => number
+  /** Told once when the mark is there and may not be read. */
+  readonly warn: (text: string) => void
 }
 
 const LARGEST_MARK = 4096
@@ -30,10 +33,15 @@ const WHAT = 'high-water mark'
 
 /** Opens the marks in a directory, which need not exist. */
 export function openHighWaterMarks(options: HighWaterOptions): HighWaterMarks {
+  let isWarned = false
+  const warn = (text: string): void => {
+    if (!isWarned) options.warn(text)
+    isWarned = true
+  }
   return {
     read: (id) => {
       const path = markPath(options.directory, id)
-      const snapshot = readMarkFile(path, options)
+      const snapshot = readIfAllowed(path, { ...options, warn })
       return snapshot && parseMark(path, snapshot.bytes)
     },
     raise: (id, merge) => {
@@ -55,14 +63,36 @@ function markPath(directory: string, id: string): string {
   return join(directory, `${id}.json`)
 }
 
+/** A state directory that cannot be read is like one on a fresh machine. */
+function readIfAllowed(path: string, options: HighWaterOptions): Snapshot | undefined {
+  try {
+    return readMarkFile(path, options)
+  } catch (error) {
+    if (!(error instanceof VaultError && error.code === 'IO')) throw error
+    if (isDenied(error.cause)) {
+      const advice = error.hints.map((hint) => `; ${hint}`).join('')
+      options.warn(`${error.message}, so an older copy of the vault would not be noticed${advice}`)
+    }
+    return undefined
+  }
+}
+
 function readMarkFile(path: string, { host }: HighWaterOptions): Snapshot | undefined {
   try {
     return readFileChecked(path, { what: WHAT, maxBytes: LARGEST_MARK, host })
   } catch (error) {
-    // A state directory that cannot be read is like one on a fresh machine.
-    if (error instanceof VaultError && error.code === 'IO') return undefined
+    if (error instanceof VaultError && error.code === 'INPUT') throw damagedMark(path, error)
     throw error
   }
+}
+
+/** `rm -ri` also removes what is no file. */
+function damagedMark(path: string, cause?: unknown): VaultError {
+  const command = cause === undefined ? 'rm -i' : 'rm -ri'
+  return new VaultError('DAMAGED', `cannot read the ${WHAT} "${path}": it is damaged`, {
+    hints: [`if you trust the vault as it is, start afresh: ${command} "${path}"`],
+    cause,
+  })
 }
 
 function raiseMark(
@@ -70,7 +100,7 @@ function raiseMark(
   merge: (stored: Mark | undefined) => Mark | undefined,
   options: HighWaterOptions,
 ): boolean {
-  const read = () => readFileChecked(path, { what: WHAT, maxBytes: LARGEST_MARK, host: options.host })
+  const read = () => readMarkFile(path, options)
   const change = (snapshot: Snapshot | undefined): Buffer | undefined => {
     const merged = merge(snapshot && parseMark(path, snapshot.bytes))
     const bytes = merged && formatMark(merged)
@@ -79,7 +109,8 @@ function raiseMark(
   // Most commands find the mark where it belongs; taking the lock would cost `load` a third of its time.
   if (change(read()) === undefined) return true
   ensurePrivateDirectory(options.directory)
-  const lock = tryLock(`${path}.lock`, { ...options, command: 'mark' })
+  const guise = guiseBeside(options.directory, options.host)
+  const lock = tryLock(`${path}.lock`, { ...options, command: 'mark', guise })
   if (!lock) return false
   try {
     sweepTempFiles([path, `${path}.lock`])
@@ -92,6 +123,7 @@ function raiseMark(
       verify: (written) => void parseMark(path, written),
       fence: () => lock.assertHeld(),
       randomBytes: options.randomBytes,
+      newGuise: guise,
     })
     return true
   } finally {
@@ -117,9 +149,7 @@ function parseMark(path: string, bytes: Buffer): Mark {
   } catch (error) {
     if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error
   }
-  throw new VaultError('DAMAGED', `cannot read the ${WHAT} "${path}": it is damaged`, {
-    hints: [`if you trust the vault as it is, start afresh: rm -i "${path}"`],
-  })
+  throw damagedMark(path)
 }
 
 function isMark(value: Mark): boolean {

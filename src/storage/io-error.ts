@@ -1,5 +1,6 @@
 /** Says in plain words why the operating system refused, and wraps it as a {@link VaultError}. */
 
+import { statSync } from 'node:fs'
 import { isSystemError, VaultError } from '../errors.js'
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -41,8 +42,24 @@ export function describeSystemError(error: unknown): string {
 }
 
 /** Turns what a system call threw into an IO failure; anything else (a bug, a {@link VaultError}) is given back as it is. */
-export function wrapSystemError(action: string, error: unknown): unknown {
-  return error instanceof Error && 'errno' in error ? ioError(action, error) : error
+export function wrapSystemError(action: string, error: unknown, hints: readonly string[] = []): unknown {
+  return error instanceof Error && 'errno' in error ? ioError(action, error, hints) : error
+}
+
+/** Tells whether the system has refused for want of a permission. */
+export function isDenied(error: unknown): boolean {
+  return isSystemError(error, 'EACCES', 'EPERM')
+}
+
+/** Says whose a file is that was refused: after one run with sudo that is often root. */
+export function ownerHints(path: string, error: unknown): readonly string[] {
+  if (!isDenied(error)) return []
+  try {
+    const { uid } = statSync(path)
+    return [`it belongs to the user with the id ${uid}; to take it over: sudo chown "$(id -u):$(id -g)" "${path}"`]
+  } catch {
+    return []
+  }
 }
 
 /** Makes an IO failure of a system error; `action` is like `cannot read the vault "FILE"`. */

@@ -12,7 +12,7 @@ import { ioError, linkError, wrapSystemError } from './io-error.js'
 import { isShared } from './network-file-system.js'
 import { describeSelf, formatOwner, isProvablyDead, type Owner, parseOwner } from './owner.js'
 import { readFully, type StorageHost } from './read-file.js'
-import { removeQuietly, tempPath, writeTempFile } from './temp-file.js'
+import { type Guise, removeQuietly, tempPath, writeTempFile } from './temp-file.js'
 
 /** What a lock needs of the world. */
 export interface LockOptions {
@@ -22,6 +22,8 @@ export interface LockOptions {
   readonly randomBytes: (length: number) => Buffer
   /** Milliseconds since the epoch. */
   readonly now: () => number
+  /** Mode and owner of the lock file; 0600 and this process' own when undefined. */
+  readonly guise?: Guise | undefined
 }
 
 /** A lock that this process has. */
@@ -116,7 +118,7 @@ export class LockClaim {
     const action = `cannot lock "${this.#path}"`
     try {
       // Synced, so that a power cut cannot leave an empty lock file behind that nobody may break.
-      writeTempFile(this.#temp, Buffer.from(formatOwner(this.#self), 'utf8'), { action })
+      writeTempFile(this.#temp, Buffer.from(formatOwner(this.#self), 'utf8'), { action, guise: this.#options.guise })
     } catch (error) {
       removeQuietly(this.#temp)
       throw wrapSystemError(action, error)

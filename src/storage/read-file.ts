@@ -2,7 +2,7 @@
 
 import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync, statSync } from 'node:fs'
 import { isSystemError, VaultError } from '../errors.js'
-import { wrapSystemError } from './io-error.js'
+import { ownerHints, wrapSystemError } from './io-error.js'
 import type { Reader, Revision, Snapshot } from './store.js'
 
 /** The process that reads and writes, as far as storage needs to know it. */
@@ -140,5 +140,5 @@ function asReadError(error: unknown, path: string, what: string): unknown {
   if (isSystemError(error, 'ENXIO')) {
     return new VaultError('INPUT', `cannot read the ${what} "${path}": it is a socket or device, not a regular file`)
   }
-  return wrapSystemError(`cannot read the ${what} "${path}"`, error)
+  return wrapSystemError(`cannot read the ${what} "${path}"`, error, ownerHints(path, error))
 }

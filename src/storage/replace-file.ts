@@ -18,6 +18,10 @@ export interface ReplaceFileOptions extends ReplaceOptions {
   /** Called just before the rename; throws to keep it from happening. */
   readonly fence: () => void
   readonly randomBytes: (length: number) => Buffer
+  /** Mode and owner of a file that is created; 0600 and this process' own when undefined. */
+  readonly newGuise?: Guise | undefined
+  /** Told when `.bak` cannot be written or deleted, which is no reason not to write the file itself. */
+  readonly warn?: (text: string) => void
 }
 
 /**
@@ -34,7 +38,7 @@ export function replaceFile(path: string, bytes: Buffer, options: ReplaceFileOpt
   let revision: Revision
   try {
     const replaced = findExpected(path, options.expected)
-    revision = writeTempFile(temp, bytes, { action, guise: replaced && asGuise(replaced) })
+    revision = writeTempFile(temp, bytes, { action, guise: replaced ? asGuise(replaced) : options.newGuise })
     options.verify(readBack(temp, bytes, { action }))
     const keep = replaced && options.keepPrevious ? linkPrevious(path, options) : undefined
     try {
@@ -42,7 +46,7 @@ export function replaceFile(path: string, bytes: Buffer, options: ReplaceFileOpt
       findExpected(path, options.expected)
       keep?.publish()
       // Synced together with the rename: what is to be gone is never seen behind the version that is without it.
-      if (options.dropsPrevious) removePrevious(path)
+      if (options.dropsPrevious) removePrevious(path, options)
       if (replaced) renameSync(temp, path)
       else publishNew(temp, path)
     } catch (error) {
@@ -135,7 +139,11 @@ function linkOneGeneration(path: string, options: ReplaceFileOptions): KeptPrevi
   }
   return {
     publish() {
-      renameSync(temp, backup)
+      try {
+        renameSync(temp, backup)
+      } catch (error) {
+        options.warn?.(`cannot keep what is replaced as "${backup}": ${describeSystemError(error)}`)
+      }
       // rename(2) does nothing where both names are of one file already, which a kill between the renames leaves.
       removeQuietly(temp)
     },
@@ -143,12 +151,19 @@ function linkOneGeneration(path: string, options: ReplaceFileOptions): KeptPrevi
   }
 }
 
-function removePrevious(path: string): void {
+/** What cannot be deleted is no reason to keep what is to be removed in the vault itself as well. */
+function removePrevious(path: string, { warn }: ReplaceFileOptions): void {
+  const backup = `${path}.bak`
   try {
-    unlinkSync(`${path}.bak`)
+    unlinkSync(backup)
   } catch (error) {
-    if (!isSystemError(error, 'ENOENT')) throw error
+    if (!isSystemError(error, 'ENOENT')) warn?.(previousStays(backup, describeSystemError(error)))
   }
+}
+
+/** The warning that a `.bak` could not be deleted. */
+export function previousStays(backup: string, reason: string): string {
+  return `"${backup}" may still hold what was removed, since it cannot be deleted (${reason}): rm -ri "${backup}"`
 }
 
 /** Deletes a file, durably; it need not be there. @throws {VaultError} IO or DURABILITY */

@@ -69,7 +69,10 @@ export interface Transaction {
    * @throws {VaultError} IO, DURABILITY or LOCKED as above.
    */
   append(name: DocumentName, bytes: Buffer, options: AppendOptions): Revision
-  /** Deletes the document's `.bak`, if there is one. */
+  /**
+   * Deletes the document's `.bak`, if there is one. That it cannot be deleted is warned of and never thrown: what was
+   * committed before stands.
+   */
   discardPrevious(name: DocumentName): void
 }
 

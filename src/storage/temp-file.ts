@@ -7,22 +7,24 @@ import {
   fchownSync,
   fstatSync,
   fsyncSync,
+  lstatSync,
   openSync,
   readdirSync,
   type Stats,
+  statSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { VaultError } from '../errors.js'
-import { readFully, revisionOf } from './read-file.js'
+import { readFully, revisionOf, type StorageHost } from './read-file.js'
 import type { Revision } from './store.js'
 
 /** How a temporary file is written. */
 export interface TempFileOptions {
   /** What is being done, for messages: `cannot write the vault "FILE"`. */
   readonly action: string
-  /** Mode and owner of the file that is replaced; 0600 and this process' own when undefined. */
+  /** Mode and owner to take over from another file; 0600 and this process' own when undefined. */
   readonly guise?: Guise | undefined
 }
 
@@ -35,6 +37,8 @@ export interface Guise {
 
 const NEW_MODE = 0o600
 const PERMISSIONS = 0o7777
+/** Nobody takes longer to write a file: locks are given up after half of it. */
+const OLD_MS = 60_000
 
 /** Names a temporary file beside `path`: `.<name>.tmp-<16 hex digits>`. */
 export function tempPath(path: string, randomBytes: (length: number) => Buffer): string {
@@ -103,13 +107,35 @@ export function removeQuietly(path: string): void {
  * it is writing there, and who waits for the lock writes its record anew.
  */
 export function sweepTempFiles(paths: readonly string[]): void {
-  for (const directory of new Set(paths.map((path) => dirname(path)))) {
+  for (const path of findTempFiles(paths)) removeQuietly(path)
+}
+
+/**
+ * Removes what killed processes left beside the given files, where no lock keeps other processes away: only what is too
+ * old to be still in use.
+ */
+export function sweepOldTempFiles(paths: readonly string[], nowMs: number): void {
+  for (const path of findTempFiles(paths)) if (isOld(path, nowMs)) removeQuietly(path)
+}
+
+function isOld(path: string, nowMs: number): boolean {
+  const modifiedMs = lstatSync(path, { throwIfNoEntry: false })?.mtimeMs
+  return modifiedMs !== undefined && nowMs - modifiedMs > OLD_MS
+}
+
+/** Finds the temporary files beside the given files, whoever made them and whether or not they are still in use. */
+export function findTempFiles(paths: readonly string[]): readonly string[] {
+  const directories = [...new Set(paths.map((path) => dirname(path)))]
+  return directories.flatMap((directory) => {
     const prefixes = paths.filter((path) => dirname(path) === directory).map((path) => `.${basename(path)}.tmp-`)
-    for (const name of listQuietly(directory)) {
+    const isTemp = (name: string): boolean => {
       const prefix = prefixes.find((candidate) => name.startsWith(candidate))
-      if (prefix !== undefined && /^[0-9a-f]{16}$/.test(name.slice(prefix.length))) removeQuietly(join(directory, name))
+      return prefix !== undefined && /^[0-9a-f]{16}$/.test(name.slice(prefix.length))
     }
-  }
+    return listQuietly(directory)
+      .filter(isTemp)
+      .map((name) => join(directory, name))
+  })
 }
 
 function listQuietly(directory: string): readonly string[] {
@@ -118,6 +144,16 @@ function listQuietly(directory: string): readonly string[] {
   } catch {
     return []
   }
+}
+
+/**
+ * What root creates for a file or directory of somebody else belongs to that user, who could not use it otherwise.
+ * Undefined for everybody but root, and where nothing is at `path`.
+ */
+export function guiseBeside(path: string, { uid }: Pick<StorageHost, 'uid'>): Guise | undefined {
+  if (uid !== 0) return undefined
+  const stats = statSync(path, { throwIfNoEntry: false })
+  return stats && { mode: NEW_MODE, uid: stats.uid, gid: stats.gid }
 }
 
 function takeGuise(fd: number, { action, guise }: TempFileOptions): void {

@@ -1,15 +1,16 @@
 /** Changes documents under the store's lock. Loaded only by commands that write. */
 
-import { dirname, basename, join, resolve } from 'node:path'
-import { lstatSync, readlinkSync, realpathSync, rmdirSync } from 'node:fs'
+import { rmdirSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isSystemError, VaultError } from '../errors.js'
+import { VaultError } from '../errors.js'
 import { appendFile } from './append-file.js'
 import { ensurePrivateDirectory } from './create-file.js'
 import type { FileStoreOptions } from './file-store.js'
 import { ioError } from './io-error.js'
 import { type HeldLock, LockClaim, type LockOptions } from './lock.js'
-import { deleteFile, replaceFile } from './replace-file.js'
+import { deleteFile, previousStays, replaceFile } from './replace-file.js'
+import { resolveTarget } from './resolve-target.js'
 import {
   type AppendOptions,
   ConflictError,
@@ -21,7 +22,7 @@ import {
   type Store,
   type Transaction,
 } from './store.js'
-import { sweepTempFiles } from './temp-file.js'
+import { guiseBeside, sweepOldTempFiles, sweepTempFiles } from './temp-file.js'
 
 /** What a transaction is run with. */
 export interface TransactionOptions extends FileStoreOptions {
@@ -48,10 +49,12 @@ export async function runTransaction<T>(options: TransactionOptions, body: (tx: 
   const lockPath = `${targets.vault}.lock`
   const created = ensurePrivateDirectory(dirname(lockPath))
   try {
-    const lock = await waitForLock(lockPath, options)
+    const lock = await waitForLock(lockPath, { ...options, guise: guiseBeside(targets.vault, options.host) })
     const transaction = new FileTransaction(options, { lock, targets })
     try {
-      sweepTempFiles([...Object.values(targets), lockPath])
+      sweepTempFiles([targets.vault, lockPath])
+      // Whoever was made to share them with another vault does not share the lock.
+      sweepOldTempFiles([targets.log, targets.tokens], options.now())
       return body(transaction)
     } finally {
       transaction.end()
@@ -63,10 +66,9 @@ export async function runTransaction<T>(options: TransactionOptions, body: (tx: 
   }
 }
 
-async function waitForLock(path: string, options: TransactionOptions): Promise<HeldLock> {
-  const lockOptions: LockOptions = options
+async function waitForLock(path: string, options: TransactionOptions & LockOptions): Promise<HeldLock> {
   const deadline = performance.now() + options.lockTimeoutMs
-  const claim = new LockClaim(path, lockOptions)
+  const claim = new LockClaim(path, options)
   try {
     for (;;) {
       const lock = claim.tryTake()
@@ -108,6 +110,8 @@ class FileTransaction implements Transaction {
       what: this.#options.labels[name],
       fence: () => this.#fence(name),
       randomBytes: this.#options.randomBytes,
+      newGuise: guiseBeside(this.#targets.vault, this.#options.host),
+      warn: this.#options.warn,
     })
   }
 
@@ -119,8 +123,14 @@ class FileTransaction implements Transaction {
 
   discardPrevious(name: DocumentName): void {
     this.#assertRunning()
-    this.#fence(name)
-    deleteFile(`${this.#targets[name]}.bak`, `previous ${this.#options.labels[name]}`)
+    const path = `${this.#targets[name]}.bak`
+    try {
+      this.#fence(name)
+      deleteFile(path, `previous ${this.#options.labels[name]}`)
+    } catch (error) {
+      if (!(error instanceof VaultError || error instanceof ConflictError)) throw error
+      this.#options.warn(previousStays(path, error.message))
+    }
   }
 
   end(): void {
@@ -148,33 +158,6 @@ function resolveTargets({ paths, labels }: TransactionOptions): Targets {
     }
   }
   return { vault: find('vault'), log: find('log'), tokens: find('tokens') }
-}
-
-/** Follows symbolic links to the file that a path means, whether or not that file exists. */
-function resolveTarget(path: string): string {
-  let current = resolve(path)
-  // Linux follows 40 links at most; here the last of a chain may dangle, which realpath does not answer.
-  for (let followed = 0; followed < 40; followed++) {
-    try {
-      return realpathSync.native(current)
-    } catch (error) {
-      if (!isSystemError(error, 'ENOENT')) throw error
-    }
-    const directory = resolveDirectory(dirname(current))
-    current = join(directory, basename(current))
-    if (!lstatSync(current, { throwIfNoEntry: false })?.isSymbolicLink()) return current
-    current = resolve(directory, readlinkSync(current))
-  }
-  return realpathSync.native(current)
-}
-
-function resolveDirectory(directory: string): string {
-  try {
-    return realpathSync.native(directory)
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return directory
-    throw error
-  }
 }
 
 /** Removes directories that this transaction created, from the inside out, as long as they are empty. */

@@ -3,6 +3,7 @@ import { appendRecords } from '../log/append.js'
 import { recordName } from '../log/record.js'
 import { ConflictError, type Snapshot, type Transaction } from '../storage/store.js'
 import { formatUtc } from '../timestamp.js'
+import { commitVault } from './commit.js'
 import { allowStanding, compareMark, raiseMark, readMark, restored, type Standing } from './marks.js'
 import { NativeDraft } from './native-draft.js'
 import type { DataKeys } from './native-keys.js'
@@ -12,9 +13,9 @@ import {
   appendCommitted,
   appendEvents,
   linkEvents,
-  missingRecords,
+  type LogSurvey,
   readLogTail,
-  recordsAfter,
+  surveyLog,
   whenStill,
 } from './outbox.js'
 import { TutorialDraft, type TutorialVault } from './tutorial-vault.js'
@@ -95,9 +96,10 @@ function changeNative<T>(vault: NativeVault, target: Target, change: (draft: Dra
   const last = records.at(-1)
   const log = { seq: last?.seq ?? header.log.seq, head: last?.hash ?? header.log.head, pending: records }
   const bytes = draft.seal({ ...header, gen: standing.highestGen + 1, log })
-  writeVault(target, bytes, { dropsValues: draft.dropsValues, verify: (read) => reopen(read, keys) })
-  appendCommitted(transaction, records)
-  raiseMark(reopen(bytes, keys), access)
+  commitVault(
+    () => writeVault(target, bytes, { ...draft, verify: (read) => checkChanged(reopen(read, keys), draft.changed) }),
+    [() => appendCommitted(transaction, records), () => raiseMark(reopen(bytes, keys), access)],
+  )
   return result
 }
 
@@ -113,13 +115,13 @@ function changeTutorial<T>(vault: TutorialVault, target: Target, change: (draft:
   // Read before the vault is written: a log that cannot be read must not leave a change without its record.
   whenStill(transaction, () => readLogTail(transaction))
   const bytes = draft.seal()
-  writeVault(target, bytes, {
-    dropsValues: draft.dropsValues,
-    verify: (read) => {
-      if (!read.equals(bytes)) throw new VaultError('IO', 'the disk gave back other bytes than were written')
-    },
-  })
-  appendEvents(draft.events, access, transaction)
+  const verify = (read: Buffer): void => {
+    if (!read.equals(bytes)) throw new VaultError('IO', 'the disk gave back other bytes than were written')
+  }
+  commitVault(
+    () => writeVault(target, bytes, { ...draft, verify }),
+    [() => appendEvents(draft.events, access, transaction)],
+  )
   return result
 }
 
@@ -134,7 +136,6 @@ function writeVault(
     // A value that was taken out for good must not live on in the generation before.
     ...(options.dropsValues ? { dropsPrevious: true } : { keepPrevious: '.bak' as const }),
   })
-  if (options.dropsValues) target.transaction.discardPrevious('vault')
 }
 
 /** A writer that took values out for good may have been killed before it deleted the generation that still has them. */
@@ -148,43 +149,66 @@ function reopen(bytes: Buffer, keys: DataKeys): NativeVault {
   return NativeVault.openWith(bytes, keys)
 }
 
-/**
- * Brings vault and log together before a change: appends what the vault has committed and the log never got, or notices
- * that an old vault was put back, because the log or the mark is ahead of it. With `--accept-restore` that is listed,
- * and the records to write before those of the change are given back.
- *
- * @throws {VaultError} RESTORED
- */
-function settleLog(vault: NativeVault, standing: Standing, { access, transaction }: Target): LogEvent[] {
-  const { seq, pending } = vault.logAnchor
-  const since = recordsAfter(seq, transaction)
-  if (since.length > 0 && !access.acceptRestore) {
-    const last = since[0]?.seq
-    throw restored(`the rotation log is ahead of this copy of the vault (record ${last} after ${seq})`)
-  }
-  const missing = missingRecords(pending, transaction)
-  if (since.length === 0) {
-    warnOfLostRecords(vault, access, transaction)
-    appendRecords(transaction, missing)
-    if (standing.behind === undefined) return []
-  }
-  for (const record of since) {
-    access.warn(`since this copy was made: "${recordName(record) ?? ''}" ${record.action} at ${record.rotated_at}`)
-  }
-  const reason = `generation ${vault.parts.header.gen} goes on as ${standing.highestGen + 1}`
-  const accepted: LogEvent = { credential: null, rotated_at: formatUtc(access.now()), action: 'restored', reason }
-  // What this copy had committed on its own while the log went on elsewhere gets a new place in the order.
-  return since.length === 0 ? [accepted] : [...missing, accepted]
+/** What was written must be readable, not only whole. @throws {VaultError} DAMAGED */
+function checkChanged(vault: NativeVault, changed: ReadonlySet<string>): void {
+  // Cutting all lines once pays as soon as several names are looked for.
+  const names = changed.size > 1 ? new Set(vault.names()) : changed
+  for (const name of changed) if (names.has(name)) vault.entry(name)
 }
 
-/** A log that was cut, deleted or moved is gone on with, but never in silence. */
-function warnOfLostRecords(vault: NativeVault, access: VaultAccess, transaction: Transaction): void {
-  const { seq, pending } = vault.logAnchor
-  const appended = (pending[0]?.seq ?? seq + 1) - 1
-  const found = readLogTail(transaction)?.lastSeq ?? 0
-  if (found >= appended) return
+/**
+ * Brings vault and log together before a change: appends what the vault has committed and the log never got, or notices
+ * that an old vault was put back, because the log or the mark is ahead of it, or that the log was changed. With
+ * `--accept-restore` that is listed, and the records to write before those of the change are given back.
+ *
+ * @throws {VaultError} RESTORED; DAMAGED if the log was changed
+ */
+function settleLog(vault: NativeVault, standing: Standing, { access, transaction }: Target): LogEvent[] {
+  const survey = surveyLog(vault.logAnchor, transaction)
+  if (!access.acceptRestore) refuseStrangeLog(vault, survey, access)
+  const isWhole = survey.since.length === 0 && survey.standing === 'whole'
+  if (isWhole || !access.acceptRestore) {
+    appendRecords(transaction, survey.missing)
+    if (standing.behind === undefined || !access.acceptRestore) return []
+  }
+  for (const record of survey.since) {
+    access.warn(`since this copy was made: "${recordName(record) ?? ''}" ${record.action} at ${record.rotated_at}`)
+  }
+  const isOld = standing.behind !== undefined || survey.since.length > 0
+  const generations = `generation ${vault.parts.header.gen} goes on as ${standing.highestGen + 1}`
+  const flaw = describeFlaw(vault, survey)
+  if (flaw !== undefined) access.warn(`the rotation log ${flaw}`)
+  const reason = [...(isOld ? [generations] : []), ...(flaw === undefined ? [] : [`the log ${flaw}`])].join('; ')
+  const accepted: LogEvent = { credential: null, rotated_at: formatUtc(access.now()), action: 'restored', reason }
+  if (isWhole) return [accepted]
+  // What this copy had committed on its own while the log went on elsewhere gets a new place in the order.
+  return survey.since.length > 0 ? [...survey.missing, accepted] : [accepted, ...survey.missing]
+}
+
+/** A log that was cut, deleted or moved is gone on with, but never in silence. @throws {VaultError} RESTORED, DAMAGED */
+function refuseStrangeLog(vault: NativeVault, survey: LogSurvey, access: VaultAccess): void {
+  const { seq } = vault.logAnchor
+  if (survey.since.length > 0) {
+    const last = survey.since[0]?.seq
+    throw restored(`the rotation log is ahead of this copy of the vault (record ${last} after ${seq})`)
+  }
   const place = access.store.locate('log')
-  access.warn(
-    `the rotation log "${place}" ends at record ${found}, but the vault has committed ${appended}: run mcpvault log verify`,
-  )
+  if (survey.standing === 'lost') {
+    access.warn(`the rotation log "${place}" ${describeFlaw(vault, survey)}: run mcpvault log verify`)
+  }
+  if (survey.standing !== 'changed') return
+  throw new VaultError('DAMAGED', `the rotation log "${place}" ${describeFlaw(vault, survey)}`, {
+    hints: [
+      'mcpvault log verify',
+      'put back a good copy of the log; or add --accept-restore to a command that writes: it goes on and records that',
+    ],
+  })
+}
+
+/** Says for people what is wrong with the log itself; undefined when nothing is. */
+function describeFlaw(vault: NativeVault, { standing, lastSeq }: LogSurvey): string | undefined {
+  const { seq, pending } = vault.logAnchor
+  if (standing === 'whole') return undefined
+  if (standing === 'changed') return `was changed: it does not hold record ${seq} as the vault has committed it`
+  return `ends at record ${lastSeq}, but the vault has committed ${(pending[0]?.seq ?? seq + 1) - 1}`
 }

@@ -250,6 +250,33 @@ describe('where nothing can be written', () => {
     expect(leftovers(directory)).toEqual([])
   })
 
+  test("another user's log cannot be read, and the hint says whose it is", () => {
+    openToAll(directory)
+    writeFileSync(join(directory, 'log.json'), '[]', { mode: 0o600 })
+    const command = asNobody(node('read-log', directory))
+    if (!command) return
+    const failure = outcome(command)
+    expect(failure).toMatchObject({ code: 'IO', message: expect.stringMatching(/: permission denied$/) })
+    expect(failure.hints).toEqual([
+      `it belongs to the user with the id 0; to take it over: sudo chown "$(id -u):$(id -g)" "${join(directory, 'log.json')}"`,
+    ])
+  })
+
+  test("another user's mark is told once, since an old copy would not be noticed", () => {
+    openToAll(directory)
+    openStore(directory).marks.raise('abc', () => ({ tokens: { seq: 1, mac: 'x' } }))
+    chmodSync(join(directory, 'state'), 0o755)
+    const command = asNobody(node('read-mark', directory, 'abc'))
+    if (!command) return
+    const [first, second, last] = lines<unknown>(command)
+    expect([first, second]).toEqual(['false', 'false'])
+    const warning = expect.stringMatching(
+      /permission denied, so an older copy of the vault would not be noticed; it belongs/,
+    )
+    expect(last).toEqual({ warnings: [warning] })
+    expect(lines<unknown>(node('read-mark', directory, 'abc')).at(-1)).toEqual({ warnings: [] })
+  })
+
   test("a dead lock of root's is respected by others, who cannot read it", async () => {
     openToAll(directory)
     writeFileSync(join(directory, 'vault.enc.lock'), ownerRecord({ start: 'another' }), { mode: 0o600 })

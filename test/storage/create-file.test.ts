@@ -7,12 +7,13 @@ import {
   readFileSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createPrivateFile, ensurePrivateDirectory } from '../../src/storage/create-file.js'
-import { expectCode, makeDirectory, removeDirectory } from './storage-support.js'
+import { announceMissing, expectCode, makeDirectory, openStore, removeDirectory } from './storage-support.js'
 
 let directory: string
 let path: string
@@ -49,6 +50,21 @@ test('a missing directory is an error that names it', async () => {
   path = join(directory, 'missing', 'file')
   const failure = await expectCode('IO', () => create('mine'))
   expect(failure.message).toBe(`cannot create "${path}": no such file or directory`)
+})
+
+test('what a killed process left of the same file is swept once it is too old to be in use', () => {
+  const [old, young] = ['.file.tmp-0123456789abcdef', '.file.tmp-fedcba9876543210']
+  for (const name of [old, young]) writeFileSync(join(directory, name), 'secret')
+  utimesSync(join(directory, old), Date.now() / 1000 - 61, Date.now() / 1000 - 61)
+  create('content')
+  expect(readdirSync(directory).sort()).toEqual([young, 'file'].sort())
+})
+
+test('a directory that can never be made is an error at once, as under /proc', async () => {
+  if (!existsSync('/proc/self')) return announceMissing('there is no /proc here')
+  const failure = await expectCode('IO', () => ensurePrivateDirectory('/proc/nope/mcpvault'))
+  expect(failure.message).toMatch(/^cannot create the directory "\/proc\/nope\/mcpvault": /)
+  expect(openStore(directory, { stateDirectory: '/proc/nope' }).marks.raise('abc', () => ({}))).toBe(false)
 })
 
 test('missing directories are made for nobody else, existing ones are left as they are', async () => {

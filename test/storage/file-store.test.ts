@@ -12,6 +12,7 @@ import {
   statSync,
   symlinkSync,
   unlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
@@ -19,6 +20,7 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { ConflictError, type Store, type Transaction } from '../../src/storage/store.js'
 import {
+  announceMissing,
   expectCode,
   failureOf,
   HOST,
@@ -287,6 +289,27 @@ describe('the previous one', () => {
     expect(leftovers(directory)).toEqual([])
   })
 
+  test('that cannot be kept or deleted is warned of, and the write stands', async () => {
+    const warnings: string[] = []
+    const warned = openStore(directory, { warn: (text) => warnings.push(text) })
+    mkdirSync(`${vault}.bak`)
+    writeFileSync(join(`${vault}.bak`, 'theirs'), '')
+    await put(warned, 'one')
+    await put(warned, 'two', { keepPrevious: '.bak' })
+    expect(textOf(warned)).toBe('two')
+    await warned.transaction('remove', (tx) => tx.discardPrevious('vault'))
+    await put(warned, 'three', { dropsPrevious: true })
+    expect(textOf(warned)).toBe('three')
+    const stays = (reason: string): string =>
+      `"${vault}.bak" may still hold what was removed, since it cannot be deleted (${reason}): rm -ri "${vault}.bak"`
+    expect(warnings).toEqual([
+      `cannot keep what is replaced as "${vault}.bak": it is a directory`,
+      stays(`cannot delete the previous vault "${vault}.bak": it is a directory`),
+      stays('it is a directory'),
+    ])
+    expect(leftovers(directory)).toEqual([])
+  })
+
   test('is kept for ever as .tutorial.bak, which is never overwritten', async () => {
     await put(store, 'tutorial')
     await put(store, 'native', { keepPrevious: '.tutorial.bak' })
@@ -388,15 +411,41 @@ describe('a transaction', () => {
   })
 
   test('sweeps what killed writers left, and only that', async () => {
-    const dead = [
-      '.vault.enc.tmp-0123456789abcdef',
-      '.log.json.tmp-0123456789abcdef',
-      '.vault.enc.lock.tmp-00000000000000ff',
-    ]
+    const dead = ['.vault.enc.tmp-0123456789abcdef', '.vault.enc.lock.tmp-00000000000000ff']
     const others = ['.vault.enc.tmp-short', '.other.tmp-0123456789abcdef', 'vault.enc.tmp-0123456789abcdef']
     for (const name of [...dead, ...others]) writeFileSync(join(directory, name), 'x')
     await store.transaction('store', () => undefined)
     expect([...leftovers(directory)].sort()).toEqual([...others].sort())
+  })
+
+  test('sweeps beside the log and the token records only what is too old to be in use under another lock', async () => {
+    const [old, young] = ['.log.json.tmp-0123456789abcdef', '.tokens.jsonl.tmp-0123456789abcdef']
+    for (const name of [old, young]) writeFileSync(join(directory, name), 'x')
+    utimesSync(join(directory, old), Date.now() / 1000 - 61, Date.now() / 1000 - 61)
+    await store.transaction('store', () => undefined)
+    expect(leftovers(directory)).toEqual([young])
+  })
+
+  test('by root gives the owner of the vault what it creates, who could not go on otherwise', async () => {
+    if (HOST.uid !== 0) return announceMissing('only root can create files for another user')
+    await put(store, 'one')
+    chownSync(vault, 4711, 4712)
+    const { log, tokens } = pathsIn(directory)
+    const lock = await store.transaction('store', (tx) => {
+      tx.replace('log', Buffer.from('x'), { expected: undefined, verify() {} })
+      tx.replace('tokens', Buffer.from('x'), { expected: undefined, verify() {} })
+      return statSync(`${vault}.lock`)
+    })
+    await put(store, 'two', { keepPrevious: '.bak' })
+    for (const { uid, gid } of [lock, ...[log, tokens, vault, `${vault}.bak`].map((path) => statSync(path))]) {
+      expect([uid, gid]).toEqual([4711, 4712])
+    }
+    expect([modeOf(log), modeOf(tokens)]).toEqual(['600', '600'])
+    // The control: another user's number changes nothing.
+    const other = openStore(directory, { host: { ...HOST, uid: 4713 } })
+    rmSync(log)
+    await other.transaction('store', (tx) => tx.replace('log', Buffer.from('x'), { expected: undefined, verify() {} }))
+    expect(statSync(log).uid).toBe(0)
   })
 
   test('warns once a file of a vault that others can read, and leaves its mode', async () => {

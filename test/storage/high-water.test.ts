@@ -1,8 +1,26 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Mark, Store } from '../../src/storage/store.js'
-import { expectCode, makeDirectory, openStore, ownerRecord, removeDirectory } from './storage-support.js'
+import {
+  announceMissing,
+  expectCode,
+  HOST,
+  makeDirectory,
+  openStore,
+  ownerRecord,
+  removeDirectory,
+} from './storage-support.js'
 
 const ID = 'AAECAwQFBgcICQoLDA0ODw'
 const MARK: Mark = { vault: { gen: 42, mac: 'bWFj', commit: 'Y29tbWl0' }, tokens: { seq: 7, mac: 'dG9r' } }
@@ -94,6 +112,28 @@ test('a damaged mark is not raised over, and the hint removes it', async () => {
   expect(failure.hints.join()).toContain(`rm -i "${path}"`)
   expect(readFileSync(path, 'utf8')).toBe('damaged')
   expect(readdirSync(state)).toEqual([`${ID}.json`])
+})
+
+test.each([
+  ['a directory', () => mkdirSync(path)],
+  ['a FIFO', () => execFileSync('mkfifo', [path])],
+  ['too large', () => writeFileSync(path, 'x'.repeat(4097), { mode: 0o600 })],
+])('a mark that is %s is damaged, and the hint removes that, too', async (_, make) => {
+  mkdirSync(state, { recursive: true })
+  make()
+  for (const use of [() => store.marks.read(ID), () => store.marks.raise(ID, () => MARK)]) {
+    const failure = await expectCode('DAMAGED', use)
+    expect(failure.message).toContain(path)
+    expect(failure.hints.join()).toContain(`rm -ri "${path}"`)
+  }
+})
+
+test('a mark that root makes belongs to the owner of the directory', () => {
+  if (HOST.uid !== 0) return announceMissing('only root can create files for another user')
+  mkdirSync(state, { recursive: true })
+  chownSync(state, 4711, 4712)
+  store.marks.raise(ID, () => MARK)
+  expect([statSync(path).uid, statSync(path).gid]).toEqual([4711, 4712])
 })
 
 test.each(['', '../x', 'a/b', 'a.b', '.', 'ä', 'x'.repeat(87), 'a\0'])('the id %j reaches no file', async (id) => {

@@ -1,6 +1,9 @@
 import { execFile } from 'node:child_process'
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { VaultError } from '../../src/errors.js'
+import { FIRST_PREV, type LogRecord, sealRecord } from '../../src/log/record.js'
 import { ConflictError } from '../../src/storage/store.js'
 import { changeVault } from '../../src/vault/change.js'
 import { missingRecords } from '../../src/vault/outbox.js'
@@ -138,6 +141,108 @@ describe('a change of a native vault', () => {
   })
 })
 
+describe('a change that stands', () => {
+  it('is recorded though the vault’s directory could not be synced, and said to be unconfirmed', async () => {
+    for (const format of ['native', 'tutorial'] as const) {
+      const world = await VaultWorld.create({ format })
+      await world.put('a', '1')
+      const access = world.meddled((real) => ({
+        replace: (name, bytes, options) => {
+          const revision = real.replace(name, bytes, options)
+          if (name === 'vault') throw new VaultError('DURABILITY', 'cannot confirm it')
+          return revision
+        },
+      }))
+      await expectCode('DURABILITY', () => changeVault(access, 'store', (draft) => draft.store('b', secret('2'), {})))
+      expect(world.text('b')).toBe('2')
+      expect(world.history()).toEqual(['created a', 'created b'])
+    }
+  })
+
+  it('is not run again when something is in the way of what follows it', async () => {
+    const world = await VaultWorld.create()
+    let runs = 0
+    const access = world.meddled((real) => ({
+      append: () => {
+        throw new ConflictError('another program writes the log all the time')
+      },
+      replace: (name, bytes, options) => real.replace(name, bytes, options),
+    }))
+    await world.put('a', '1')
+    const failure = await expectCode('DURABILITY', () =>
+      changeVault(access, 'store', (draft) => {
+        runs += 1
+        return draft.store('b', secret('2'), {})
+      }),
+    )
+    expect([runs, failure.message]).toEqual([1, expect.stringContaining('the change stands')])
+  })
+
+  it('is DURABILITY, not damage, when the mark was spoilt meanwhile', async () => {
+    const world = await VaultWorld.create()
+    await world.put('a', '1')
+    const path = join(world.stateDirectory, `${world.open().id}.json`)
+    const access = world.meddled((real) => ({
+      replace: (name, bytes, options) => {
+        const revision = real.replace(name, bytes, options)
+        writeFileSync(path, 'spoilt')
+        return revision
+      },
+    }))
+    const failure = await expectCode('DURABILITY', () =>
+      changeVault(access, 'store', (draft) => draft.store('b', secret('2'), {})),
+    )
+    expect(failure.message).toContain('the change stands, but cannot read the high-water mark')
+    expect(world.history()).toEqual(['created a', 'created b'])
+  })
+
+  it('and takes a value out is made even where .bak cannot be deleted, which is said, and so are later ones', async () => {
+    const world = await VaultWorld.create()
+    await world.put('a', '1')
+    rmSync(world.path('vault', '.bak'), { force: true })
+    mkdirSync(world.path('vault', '.bak'))
+    await world.remove('a')
+    expect(world.warnings).toEqual([expect.stringContaining('.bak" may still hold what was removed')])
+    await world.put('b', '2')
+    expect(world.text('b')).toBe('2')
+    expect(world.history()).toEqual(['created a', 'removed a', 'created b'])
+    expect(world.report()).toMatchObject(WHOLE)
+  })
+})
+
+describe('a clock', () => {
+  it('beyond the year 9999 is refused before anything is written', async () => {
+    const world = await VaultWorld.create()
+    await world.put('a', '1')
+    const before = world.read()
+    world.nowMs = Date.UTC(10_000, 0)
+    await expectCode('INPUT', () => world.rotate('a', '2'))
+    expect(world.read().equals(before)).toBe(true)
+    expect(world.text('a')).toBe('1')
+  })
+
+  it('shortly before it ends every grace with that year', async () => {
+    const world = await VaultWorld.create()
+    await world.put('a', '1')
+    world.nowMs = Date.UTC(9999, 11, 31)
+    const { previousUntilMs } = await world.rotate('a', '2')
+    expect(previousUntilMs).toBe(Date.UTC(10_000, 0) - 1)
+    expect([world.text('a'), world.text('a', 'previous')]).toEqual(['2', '1'])
+  })
+})
+
+describe('a change that cannot be read back', () => {
+  it('is not committed, though its MAC fits', async () => {
+    const world = await VaultWorld.create()
+    await world.put('a', '1')
+    const before = world.read()
+    const odd = { note: 5 as unknown as string }
+    await expectCode('DAMAGED', () => world.change((draft) => draft.store('b', secret('2'), odd)))
+    expect(world.read().equals(before)).toBe(true)
+    expect(world.history()).toEqual(['created a'])
+  })
+})
+
 describe('a log that is not where the vault left it', () => {
   it('when it is gone is gone on with: numbers go on from the vault, a warning says so, verification names the gap', async () => {
     const world = await VaultWorld.create()
@@ -152,7 +257,10 @@ describe('a log that is not where the vault left it', () => {
     expect(world.records().map(({ seq }) => seq)).toEqual([2, 3])
     const report = world.report()
     expect(report.gaps).toEqual([{ after: 0, before: 2 }])
-    expect(report.problems).toMatchObject([{ kind: 'chain', seq: 2 }])
+    expect(report.problems).toMatchObject([
+      { kind: 'chain', seq: 2 },
+      { kind: 'gap', seq: 2 },
+    ])
     await world.put('d', '4')
     expect(world.warnings).toHaveLength(1)
   })
@@ -167,8 +275,107 @@ describe('a log that is not where the vault left it', () => {
     expect(world.warnings).toHaveLength(1)
     expect(world.warnings[0]).toContain('ends at record 1, but the vault has committed 3')
     expect(world.report().gaps).toEqual([{ after: 1, before: 4 }])
+    // The write that went on over it has not made it good.
+    expect(world.report().problems.map(({ kind }) => kind)).toEqual(['chain', 'gap'])
+  })
+
+  it('when its end was cut off may be gone on from as it is: a record says so, and verification is content', async () => {
+    const world = await VaultWorld.create()
+    for (const name of ['a', 'b', 'c']) await world.put(name, name)
+    layLog(world, world.records().slice(0, 1))
+    world.acceptRestore = true
+    await world.put('d', 'd')
+    expect(world.history()).toEqual(['created a', 'restored -', 'created c', 'created d'])
+    expect(world.records()[1]?.reason).toBe('the log ends at record 1, but the vault has committed 2')
+    expect(world.report()).toMatchObject({ problems: [], gaps: [{ after: 1, before: 4 }], anchored: true })
+  })
+
+  it('when a record in it was exchanged and the chain made anew is not written to, so that nothing is laundered', async () => {
+    const { world, forged } = await forgedWorld()
+    const vault = world.read()
+    const failure = await expectCode('DAMAGED', () => world.put('d', 'd'))
+    expect(failure.message).toBe(
+      `the rotation log "${world.path('log')}" was changed: it does not hold record 3 as the vault has committed it`,
+    )
+    expect(failure.hints[0]).toBe('mcpvault log verify')
+    expect(failure.hints[1]).toContain('--accept-restore')
+    expect([world.read().equals(vault), world.records()]).toEqual([true, forged])
+    expect(world.report().problems.map(({ kind }) => kind)).toEqual(['forked'])
+  })
+
+  it('is not written to either when records by others hide the exchange', async () => {
+    const { world, forged } = await forgedWorld()
+    const foreign = { credential: 'x', rotated_at: '2026-11-22T12:00:00.000000', action: 'rotated' }
+    layLog(world, [...forged, foreign, foreign])
+    await expectCode('DAMAGED', () => world.put('d', 'd'))
+    // The control: such records behind the true end are no harm.
+    layLog(world, [...world.sealed, foreign, foreign])
+    await world.put('d', 'd')
+    expect(world.report()).toMatchObject({ problems: [], gaps: [], anchored: true })
+  })
+
+  it('is not written to either when an old record was put behind the true end', async () => {
+    const { world } = await forgedWorld()
+    layLog(world, [...world.sealed, world.sealed[0]])
+    await expectCode('DAMAGED', () => world.put('d', 'd'))
+  })
+
+  it('when it was changed may be gone on from as it is, and a record says so for ever', async () => {
+    const { world, forged } = await forgedWorld()
+    world.acceptRestore = true
+    await world.put('d', 'd')
+    const [, , , restored, replayed, last] = world.records()
+    expect(world.records().slice(0, 3)).toEqual(forged)
+    expect(restored).toMatchObject({ seq: 4, action: 'restored', credential: null })
+    expect(restored?.reason).toBe('the log was changed: it does not hold record 3 as the vault has committed it')
+    expect([replayed, last]).toMatchObject([{ credential: 'c' }, { credential: 'd' }])
+    expect(world.warnings).toHaveLength(1)
+    world.acceptRestore = false
+    await world.put('e', 'e')
+    expect(world.report()).toMatchObject({ problems: [], anchored: true })
+  })
+
+  it('is not written to when it was changed before a committed record reached it', async () => {
+    const world = await VaultWorld.create()
+    for (const name of ['a', 'b']) await world.put(name, name)
+    const access = world.meddled(noAppend)
+    await expectCode('DURABILITY', () => changeVault(access, 'store', (draft) => draft.store('c', secret('c'), {})))
+    const whole = world.records()
+    layLog(world, forge(whole))
+    await expectCode('DAMAGED', () => world.put('d', 'd'))
+    layLog(world, whole)
+    await world.put('d', 'd')
+    expect(world.report()).toMatchObject(WHOLE)
   })
 })
+
+/** A vault with three records, and its log with the first one exchanged and every hash behind it made to fit. */
+async function forgedWorld(): Promise<{
+  readonly world: VaultWorld & { readonly sealed: readonly LogRecord[] }
+  readonly forged: readonly LogRecord[]
+}> {
+  const world = await VaultWorld.create()
+  for (const name of ['a', 'b', 'c']) await world.put(name, name)
+  const sealed = world.records()
+  const forged = forge(sealed)
+  layLog(world, forged)
+  return { world: Object.assign(world, { sealed }), forged }
+}
+
+function forge(records: readonly LogRecord[]): readonly LogRecord[] {
+  let prev = FIRST_PREV
+  return records.map((record, index) => {
+    const { seq = 0, id = '', hash: _, ...fields } = record
+    const credential = index === 0 ? 'forged' : record.credential
+    const next = sealRecord({ ...fields, credential }, { seq, prev, id })
+    prev = next.hash
+    return next
+  })
+}
+
+function layLog(world: VaultWorld, records: readonly unknown[]): void {
+  writeFileSync(world.path('log'), `[\n${records.map((record) => JSON.stringify(record)).join('\n,')}\n]\n`)
+}
 
 describe('a process that is killed', () => {
   let child: Bundle

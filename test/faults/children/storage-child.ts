@@ -14,13 +14,15 @@ import { ConflictError, type Revision } from '../../../src/storage/store.js'
 const [action = '', directory = '', argument = ''] = process.argv.slice(2)
 const vault = join(directory, 'vault.enc')
 
+const warnings: string[] = []
+
 const store = createFileStore({
   paths: { vault, log: join(directory, 'log.json'), tokens: join(directory, 'tokens.jsonl') },
   stateDirectory: join(directory, 'state'),
   lockTimeoutMs: Number(process.env.LOCK_TIMEOUT_MS ?? 20_000),
   host: { pid: process.pid, platform: process.platform, uid: process.geteuid?.() ?? -1 },
   randomBytes,
-  warn() {},
+  warn: (text) => warnings.push(text),
 })
 
 const report = (value: unknown): void => void writeSync(1, `${JSON.stringify(value)}\n`)
@@ -125,6 +127,11 @@ const ACTIONS: Readonly<Record<string, () => Promise<unknown>>> = {
   replace: async () => report(await outcomeOf(() => replace(argument))),
   'replace-in-place': async () => writeInPlace(argument),
   append: async () => report(await outcomeOf(() => append(argument))),
+  'read-log': async () => report(await outcomeOf(async () => store.open('log')?.close())),
+  'read-mark': async () => {
+    for (const _ of [1, 2]) report((store.marks.read(argument) !== undefined).toString())
+    report({ warnings })
+  },
   'die-in-verify': () => replace(argument, () => process.kill(process.pid, 'SIGKILL')),
   hold: () =>
     store.transaction('upgrade', () => {
