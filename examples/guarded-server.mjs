@@ -11,11 +11,12 @@ import { openVaultFile } from 'mcpvault'
 
 const vault = openVaultFile(process.argv[2] ?? 'mcp_credentials.enc', { key: process.env.MCP_ENCRYPTION_KEY })
 
-const server = createServer((request, response) => {
+const server = createServer(async (request, response) => {
   const tool = /^\/tools\/([\w-]+)$/.exec(request.url ?? '')?.[1]
   const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1]
   try {
-    const verdict = vault.verifyToken(token, { tool: tool ?? '' })
+    // A real server would hand over the arguments too, and call with nothing else.
+    const verdict = await vault.acceptCall(token, { tool: tool ?? '', args: {} })
     if (!verdict.allowed) {
       console.error(`refused: ${verdict.reason}`)
       response

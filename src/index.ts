@@ -3,7 +3,8 @@
  * of their configuration, or to check tokens themselves.
  *
  * Everything is read anew when it is asked for, so that a rotation or a revocation by any process of the machine counts
- * at the next call. Nothing here writes a vault; that is the command line's part.
+ * at the next call. Nothing here writes a vault; that is the command line's part. Only a call that a token has a budget for
+ * is recorded beside it.
  *
  * @module
  */
@@ -16,7 +17,10 @@ import { env, pid, platform } from 'node:process'
 import { VaultError } from './errors.js'
 import { Secret } from './secret.js'
 import { createFileStore } from './storage/file-store.js'
+import type { Arguments } from './tokens/argument-rules.js'
+import { BudgetKeeper, CALLS_AHEAD } from './tokens/budget.js'
 import { TokenRecords } from './tokens/records.js'
+import { SignatureCache } from './tokens/signature-cache.js'
 import { type TokenRequest, type Verdict, verifyToken } from './tokens/verify.js'
 import { parseRawKey, type VaultKey } from './vault/key.js'
 import { openVault } from './vault/open.js'
@@ -50,6 +54,15 @@ export interface LoadOptions {
 export interface TokenCheck {
   /** The tool that is to be called: a builtin's bare name, or `UPSTREAM/tool`. */
   readonly tool: string
+  /** The arguments of the call; a token that limits them is refused without. */
+  readonly args?: Arguments | undefined
+}
+
+/** What following the token records takes. */
+interface Follower {
+  readonly records: TokenRecords
+  readonly keeper: BudgetKeeper
+  readonly cache: SignatureCache
 }
 
 /**
@@ -64,7 +77,7 @@ export function openVaultFile(path: string, options: VaultFileOptions): VaultFil
 /** An opened vault. It holds the key until `close`, and no value longer than a call. */
 export class VaultFile {
   readonly #access: VaultAccess
-  #records: TokenRecords | undefined
+  #follower: Follower | undefined
 
   /** Use {@link openVaultFile}. */
   constructor(access: VaultAccess) {
@@ -93,15 +106,28 @@ export class VaultFile {
   }
 
   /**
-   * Judges a scoped token. A refusal's reason is for your log, not for whoever sent the token.
+   * Judges a scoped token without spending anything, so that a token with a budget of calls is refused: `acceptCall` takes
+   * those too. A refusal's reason is for your log, not for whoever sent the token.
    *
    * @throws {VaultError} DAMAGED or RESTORED if the token records are; then no token may be let through.
    */
   verifyToken(token: unknown, check: TokenCheck): Verdict {
-    if (this.#records === undefined) this.#records = TokenRecords.open(this.#access.store, this.#open())
-    else this.#records.refresh()
-    const request: TokenRequest = { method: 'tools', tool: check.tool }
-    return verifyToken(token, request, { records: this.#records, nowMs: this.#access.now() })
+    const verdict = this.#judge(token, check)
+    const isLimited = verdict.allowed && verdict.counters.length > 0
+    return isLimited ? { allowed: false, reason: 'calls' } : verdict
+  }
+
+  /**
+   * Judges a scoped token and spends one call of its budgets, if it has any. To be awaited before the call is made; a call
+   * that was accepted is spent, whatever becomes of it, and a crash forfeits up to 15 more of each budget.
+   *
+   * @throws {VaultError} DAMAGED or RESTORED as above; LOCKED, IO, DURABILITY or UNSAFE if a call cannot be recorded as
+   * spent. The call must not be made then.
+   */
+  async acceptCall(token: unknown, check: TokenCheck): Promise<Verdict> {
+    const verdict = this.#judge(token, check)
+    if (!verdict.allowed || (await this.#follow().keeper.spend(verdict))) return verdict
+    return { allowed: false, reason: 'calls' }
   }
 
   /** Zeroes the key; the vault cannot be used afterwards. */
@@ -109,7 +135,26 @@ export class VaultFile {
     const { key } = this.#access
     if (key?.type === 'raw') key.bytes.wipe()
     else key?.text.wipe()
-    this.#records = undefined
+    this.#follower?.records.close()
+    this.#follower = undefined
+  }
+
+  #judge(token: unknown, { tool, args }: TokenCheck): Verdict {
+    const { records, keeper, cache } = this.#follow()
+    records.refresh()
+    const request: TokenRequest = { method: 'tools', tool, args }
+    return verifyToken(token, request, { records, nowMs: this.#access.now(), cache, held: keeper })
+  }
+
+  #follow(): Follower {
+    if (this.#follower !== undefined) return this.#follower
+    const { store, now, randomBytes, warn } = this.#access
+    const keys = this.#open()
+    const records = TokenRecords.open(store, keys)
+    const access = { store, keys, records, acceptRestore: false, now, randomBytes, warn }
+    const keeper = new BudgetKeeper(access, { ahead: CALLS_AHEAD })
+    this.#follower = { records, keeper, cache: new SignatureCache() }
+    return this.#follower
   }
 
   #open(): Vault {

@@ -29,6 +29,9 @@ export interface RotationDueOptions extends GlobalOptions {
 /** Options of `token check`. */
 export interface TokenCheckOptions extends GlobalOptions {
   readonly tool?: string
+  /** A file with the arguments of the call. */
+  readonly args?: string
+  readonly explain: boolean
   readonly tokenFile?: string
 }
 
@@ -86,11 +89,16 @@ export const TOKEN_CHECK: CommandShape<TokenCheckOptions> = {
   name: 'token check',
   flags: [
     { key: 'tool', long: '--tool', value: 'NAME', help: 'the tool that is to be called' },
+    { key: 'args', long: '--args', value: 'FILE', help: 'a JSON object with the arguments of the call, "-" for stdin' },
+    { key: 'explain', long: '--explain', help: 'say why, to whoever has the key' },
     { key: 'tokenFile', long: '--token-file', value: 'FILE', help: 'read the token from a file, "-" for stdin' },
   ],
   refuseExtra: 'cannot take a token from an argument: other users can read the command line',
   refuseFlags: { '--token': 'cannot take a token from an argument: other users can read the command line' },
-  examples: [['may this token call a tool?', 'MCPVAULT_TOKEN=$TOKEN mcpvault token check --tool web_search']],
+  examples: [
+    ['may this token call a tool?', 'MCPVAULT_TOKEN=$TOKEN mcpvault token check --tool web_search'],
+    ['with these arguments? and if not, why?', 'mcpvault token check --tool web_search --args args.json --explain'],
+  ],
 }
 
 function parseVersion(text: string): number | 'previous' {

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { VaultError } from '../errors.js'
-import { readFileChecked } from '../storage/read-file.js'
+import { readFileChecked, type ReadOptions } from '../storage/read-file.js'
 import type { Context } from './context.js'
 import type { Flag, GlobalOptions } from './flags.js'
 import { createWarner } from './open-vault.js'
@@ -26,21 +26,22 @@ const MAX_TOKEN_FILE_BYTES = 64 * 1024
  * @throws {VaultError} NOT_FOUND if the file is not there, INPUT if it cannot be read as text
  */
 export async function readToken(options: TokenOptions, context: Context): Promise<string | undefined> {
-  const text = await readSource(options, context)
-  return text?.trim() || undefined
+  const { tokenFile: file } = options
+  if (file === undefined) return context.env.MCPVAULT_TOKEN?.trim() || undefined
+  const warn = createWarner(context, options)
+  const text = await readText(file, context, { what: 'token file', maxBytes: MAX_TOKEN_FILE_BYTES, warn })
+  return text.trim() || undefined
 }
 
-async function readSource(options: TokenOptions, context: Context): Promise<string | undefined> {
-  const { tokenFile: file } = options
-  if (file === undefined) return context.env.MCPVAULT_TOKEN
-  if (file === '-') return (await context.stdin.readAll(MAX_TOKEN_FILE_BYTES)).toString('utf8')
+/** Reads a file that an option names, or stdin for `-`. @throws {VaultError} NOT_FOUND, INPUT, UNSAFE, IO */
+export async function readText(
+  file: string,
+  context: Context,
+  options: Pick<ReadOptions, 'what' | 'warn'> & { readonly maxBytes: number },
+): Promise<string> {
+  if (file === '-') return (await context.stdin.readAll(options.maxBytes)).toString('utf8')
   const path = resolve(context.cwd, file)
-  const snapshot = readFileChecked(path, {
-    what: 'token file',
-    maxBytes: MAX_TOKEN_FILE_BYTES,
-    warn: createWarner(context, options),
-    host: context.host,
-  })
-  if (snapshot === undefined) throw new VaultError('NOT_FOUND', `there is no token file "${path}"`)
+  const snapshot = readFileChecked(path, { ...options, host: context.host })
+  if (snapshot === undefined) throw new VaultError('NOT_FOUND', `there is no ${options.what} "${path}"`)
   return snapshot.bytes.toString('utf8')
 }

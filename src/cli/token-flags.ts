@@ -1,7 +1,8 @@
 import { parseDuration } from '../duration.js'
 import { VaultError } from '../errors.js'
-import { isMethod, METHODS, type Method } from '../tokens/caveats.js'
-import type { Flag } from './flags.js'
+import { type ArgumentRule, isArgumentRule, OPERATORS } from '../tokens/argument-rules.js'
+import { isMethod, MAX_CALLS, METHODS, type Method } from '../tokens/caveats.js'
+import { type Flag, wholeNumber } from './flags.js'
 
 /** Reads `--tools a,b`; white space around a name is dropped, an empty name is an error. */
 export function parseNames(text: string): readonly string[] {
@@ -42,4 +43,74 @@ export const TTL_FLAG: Flag = {
   value: 'TIME',
   help: 'how long it lives',
   parse: (text) => parseDuration(text),
+}
+/** `--calls` */
+export const CALLS_FLAG: Flag = {
+  key: 'calls',
+  long: '--calls',
+  value: 'N',
+  help: 'how many calls may be made with it, and with all that is narrowed from it',
+  parse: wholeNumber(1, MAX_CALLS),
+}
+/** `--arg` */
+export const ARG_FLAG: Flag = {
+  key: 'rules',
+  long: '--arg',
+  value: 'RULE',
+  help: "what an argument must keep to, such as 'web_search:num_results<=5'; may be repeated",
+  isList: true,
+  parse: parseRule,
+}
+
+// The first colon behind which a path and an operator follow ends the tool's name, which may hold colons itself.
+const RULE = /^(.+?):([A-Za-z0-9_$@.-]+)(?:\s*(<=|>=|!=|=|<|>)(?![=<>])\s*|\s+(in|prefix)\s+)(\S.*)$/s
+
+/**
+ * Reads a rule of `--arg`: `TOOL:PATH OPERATOR VALUE`. What is JSON stands for itself, anything else for text; a list is
+ * a JSON array or values separated by commas.
+ *
+ * @throws {VaultError} USAGE
+ */
+export function parseRule(text: string): ArgumentRule {
+  const [, tool, path, sign, word, operand = ''] = RULE.exec(text.trim()) ?? []
+  const operator = sign ?? word
+  if (tool === undefined || path === undefined || operator === undefined) {
+    throw badRule(`expected TOOL:PATH, one of ${OPERATORS.join(' ')}, and a value`)
+  }
+  const rule: readonly unknown[] = [tool, path, operator, readOperand(operator, operand)]
+  if (isArgumentRule(rule)) return rule
+  throw badRule(whyOdd(operator))
+}
+
+function readOperand(operator: string, text: string): unknown {
+  const value = readValue(text)
+  // Only quotes make a prefix JSON: the query that begins with 2026 begins with text.
+  if (operator === 'prefix') return typeof value === 'string' ? value : text
+  if (operator !== 'in') return value
+  return Array.isArray(value) ? value : text.split(',').map((item) => readValue(item.trim()))
+}
+
+function readValue(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+function whyOdd(operator: string): string {
+  if (operator === 'in') return 'expected up to 64 texts, numbers, true or false'
+  if (operator === 'prefix') return 'the text is too long, or a name is none'
+  if (operator === '=' || operator === '!=') return 'expected a text, a number, true or false'
+  return `${operator} compares with a number`
+}
+
+function badRule(reason: string): VaultError {
+  return new VaultError('USAGE', `cannot read --arg: ${reason}`, {
+    hints: [
+      "--arg 'web_search:num_results<=5'",
+      "--arg 'web_search:query prefix site:'",
+      "--arg 'web_search:lang in en,de'",
+    ],
+  })
 }

@@ -34,8 +34,23 @@ export interface Macaroon {
 
 /** Makes a macaroon. Whoever holds the root key can make and verify every macaroon under it. */
 export function mintMacaroon(rootKey: Buffer, identifier: Buffer, caveats: readonly Buffer[]): Macaroon {
-  const signature = hmacSha256(hmacSha256(KEY_GENERATOR, rootKey), identifier)
-  return caveats.reduce<Macaroon>(addCaveat, { identifier, caveats: [], signature })
+  const signature = signatureChain(rootKey, identifier, caveats).at(-1) ?? Buffer.alloc(0)
+  return { identifier, caveats, signature }
+}
+
+/**
+ * Computes the signature that a macaroon has before its first caveat and after each of them.
+ *
+ * Whoever knows one of these holds the macaroon that ends there: only a digest may be kept.
+ */
+export function signatureChain(rootKey: Buffer, identifier: Buffer, caveats: readonly Buffer[]): readonly Buffer[] {
+  let signature = hmacSha256(hmacSha256(KEY_GENERATOR, rootKey), identifier)
+  const chain = [signature]
+  for (const caveat of caveats) {
+    signature = hmacSha256(signature, caveat)
+    chain.push(signature)
+  }
+  return chain
 }
 
 /** Narrows a macaroon by one caveat; no key is needed. */
@@ -49,8 +64,14 @@ export function addCaveat(macaroon: Macaroon, caveat: Buffer): Macaroon {
 
 /** Tells, in constant time, whether the signature is the one that the root key makes. Caveats are not judged. */
 export function verifyMacaroon(macaroon: Macaroon, rootKey: Buffer): boolean {
-  const genuine = mintMacaroon(rootKey, macaroon.identifier, macaroon.caveats)
-  return equalBytes(genuine.signature, macaroon.signature)
+  return verifyChain(macaroon, rootKey) !== undefined
+}
+
+/** Verifies as {@link verifyMacaroon} does and gives the signatures of {@link signatureChain}; undefined if it fails. */
+export function verifyChain(macaroon: Macaroon, rootKey: Buffer): readonly Buffer[] | undefined {
+  const chain = signatureChain(rootKey, macaroon.identifier, macaroon.caveats)
+  const last = chain.at(-1)
+  return last !== undefined && equalBytes(last, macaroon.signature) ? chain : undefined
 }
 
 /** Prints a macaroon in the one form that {@link decodeMacaroon} accepts; limits are the reader's to enforce. */

@@ -63,7 +63,7 @@ export interface SearchOptions {
  */
 export async function search(query: string, options: SearchOptions): Promise<SearchAnswer> {
   const { credential, baseUrl, numResults = DEFAULT_RESULTS } = options
-  checkRequest(query, numResults)
+  checkSearch(query, { credential, numResults })
   const headers = { 'x-api-key': headerValue(credential) }
   const url = new URL(baseUrl)
   url.pathname = baseUrl.pathname.replace(/\/+$/, '') + PATH
@@ -114,11 +114,20 @@ function isLoopback(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname)
 }
 
-function checkRequest(query: string, numResults: number): void {
+/**
+ * Holds that a search can be sent, before anything is spent on it.
+ *
+ * @throws {VaultError} INPUT if the query, the number of results or the credential cannot be sent.
+ */
+export function checkSearch(
+  query: string,
+  { credential, numResults = DEFAULT_RESULTS }: Pick<SearchOptions, 'credential' | 'numResults'>,
+): void {
   if (query.trim() === '') throw new VaultError('INPUT', 'cannot search: the query is empty')
   if (!Number.isInteger(numResults) || numResults < 1 || numResults > MOST_RESULTS) {
     throw new VaultError('INPUT', `cannot search: the number of results is a whole number from 1 to ${MOST_RESULTS}`)
   }
+  headerValue(credential)
 }
 
 function headerValue(credential: Secret): string {

@@ -6,7 +6,7 @@
  */
 
 import { openHighWaterMarks } from './high-water.js'
-import { openFileChecked, readFileChecked, type ReadOptions, type StorageHost } from './read-file.js'
+import { isFileAt, openFileChecked, readFileChecked, type ReadOptions, type StorageHost } from './read-file.js'
 import type { DocumentName, Store } from './store.js'
 
 /** Where the files are and what the store needs of the world. */
@@ -49,6 +49,7 @@ export function createFileStore(options: FileStoreOptions): Store {
   }
   return {
     ...reader,
+    isAt: (name, revision) => isFileAt(paths[name], revision, readOptions(name)),
     locate: (name) => paths[name],
     async transaction(command, body) {
       const { runTransaction } = await import('./transaction.js')

@@ -74,6 +74,19 @@ export function openFileChecked(path: string, options: ReadOptions): Reader | un
   }
 }
 
+/** Tells whether a file is in the state that was read; it is looked at, and refused, as {@link openFileChecked} does. */
+export function isFileAt(path: string, revision: Revision, options: ReadOptions): boolean {
+  try {
+    const stats = statSync(path, { bigint: true })
+    checkStats(stats, path, options)
+    checkMode(stats, path, options)
+    return revisionOf(stats).id === revision.id
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) return false
+    throw asReadError(error, path, options.what)
+  }
+}
+
 /** Names the state of a file: device, inode, size and time of the last write in nanoseconds. */
 export function revisionOf(stats: BigIntStats): Revision {
   return { id: `${stats.dev}-${stats.ino}-${stats.size}-${stats.mtimeNs}`, size: Number(stats.size) }

@@ -88,6 +88,8 @@ export interface Store {
   read(name: DocumentName, maxBytes?: number): Snapshot | undefined
   /** Opens a document for reading by position; undefined when it does not exist. Throws as `read` does. */
   open(name: DocumentName): Reader | undefined
+  /** Tells whether a document is still as it was read, where that costs less than opening it. Throws as `read` does. */
+  isAt?(name: DocumentName, revision: Revision): boolean
   /**
    * Runs `body` while holding the lock. The body is synchronous: nothing may be awaited under the lock.
    *

@@ -1,4 +1,7 @@
+import { decodeBase64url } from '../crypto/encoding.js'
 import { parseTimestamp } from '../timestamp.js'
+import { type ArgumentRule, isArgumentRule, MAX_RULES } from './argument-rules.js'
+import { isToolName } from './tool-name.js'
 
 /** The MCP features and gateway endpoints that a token can be limited to. */
 export const METHODS = ['tools', 'resources', 'prompts', 'completion', 'metrics', 'introspect'] as const
@@ -16,6 +19,10 @@ export type Caveat =
   | { readonly type: 'tools'; readonly tools: readonly string[] }
   /** Expiry, in whole seconds given as milliseconds since the epoch. */
   | { readonly type: 'before'; readonly epochMs: number }
+  /** Every rule about the tool that is called must be kept. */
+  | { readonly type: 'args'; readonly rules: readonly ArgumentRule[] }
+  /** How many calls may be accepted; 8 random bytes in base64url tell two such caveats apart. */
+  | { readonly type: 'calls'; readonly limit: number; readonly nonce: string }
 
 /** What several caveats leave over. */
 export interface TokenScope {
@@ -24,21 +31,35 @@ export interface TokenScope {
   readonly tools: readonly string[]
   /** Milliseconds since the epoch; undefined where no caveat sets an end. */
   readonly beforeMs: number | undefined
+  /** All must be kept. */
+  readonly rules: readonly ArgumentRule[]
+  /** The smallest budget of calls that was set; undefined where none was. How much of it is left is not said here. */
+  readonly mostCalls: number | undefined
 }
 
-const LONGEST_TOOL_BYTES = 128
-// Printable ASCII without white space, without the comma that separates names and without `*`, which is no pattern here.
-const TOOL_NAME = /^[!-)+\--.0-~]+(?:\/[!-)+\--.0-~]+)*$/
+/** The largest budget of calls. */
+export const MAX_CALLS = 1_000_000_000
+
+/** Length of the random part of a budget, in bytes. */
+export const CALLS_NONCE_BYTES = 8
+
+const EVERYTHING: TokenScope = {
+  methods: METHODS,
+  tools: [ANY_TOOL],
+  beforeMs: undefined,
+  rules: [],
+  mostCalls: undefined,
+}
 const BEFORE = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/
-
-/** Tells whether a text can be a tool's name: printable, at most 128 bytes, `UPSTREAM/tool` or bare. */
-export function isToolName(text: string): boolean {
-  return text.length <= LONGEST_TOOL_BYTES && TOOL_NAME.test(text)
-}
 
 /** Tells whether a text is one of {@link METHODS}. */
 export function isMethod(text: unknown): text is Method {
   return METHODS.some((method) => method === text)
+}
+
+/** Tells whether a number can be a budget of calls: whole, 1 to 10^9. */
+export function isCallLimit(limit: number): boolean {
+  return Number.isInteger(limit) && limit >= 1 && limit <= MAX_CALLS
 }
 
 /** Prints an expiry as a caveat holds it: RFC 3339 in UTC with seconds and `Z`. A part of a second is dropped. */
@@ -55,6 +76,10 @@ export function caveatToJson(caveat: Caveat): object {
       return { tools: caveat.tools }
     case 'before':
       return { before: formatBefore(caveat.epochMs) }
+    case 'args':
+      return { args: caveat.rules }
+    case 'calls':
+      return { calls: [caveat.limit, caveat.nonce] }
   }
 }
 
@@ -64,9 +89,20 @@ export function caveatFromJson(value: unknown): Caveat | undefined {
   const [member, ...others] = Object.entries(value)
   if (member === undefined || others.length > 0) return undefined
   const [name, content] = member as [string, unknown]
-  if (name === 'methods') return isListOf(content, isMethod) ? { type: 'methods', methods: content } : undefined
-  if (name === 'tools') return isListOf(content, isToolEntry) ? { type: 'tools', tools: content } : undefined
-  return name === 'before' ? readBefore(content) : undefined
+  switch (name) {
+    case 'methods':
+      return isListOf(content, isMethod) ? { type: 'methods', methods: content } : undefined
+    case 'tools':
+      return isListOf(content, isToolEntry) ? { type: 'tools', tools: content } : undefined
+    case 'before':
+      return readBefore(content)
+    case 'args':
+      return readRules(content)
+    case 'calls':
+      return readCalls(content)
+    default:
+      return undefined
+  }
 }
 
 /** Prints a caveat in the one form that {@link parseCaveat} accepts. */
@@ -92,7 +128,7 @@ export function parseCaveat(bytes: Buffer): Caveat | undefined {
 
 /** Computes what caveats leave over together; their order does not matter. */
 export function intersectCaveats(caveats: readonly Caveat[]): TokenScope {
-  return caveats.reduce<TokenScope>(narrowScope, { methods: METHODS, tools: [ANY_TOOL], beforeMs: undefined })
+  return caveats.reduce<TokenScope>(narrowScope, EVERYTHING)
 }
 
 function narrowScope(scope: TokenScope, caveat: Caveat): TokenScope {
@@ -103,6 +139,10 @@ function narrowScope(scope: TokenScope, caveat: Caveat): TokenScope {
       return { ...scope, tools: intersectTools(scope.tools, caveat.tools) }
     case 'before':
       return { ...scope, beforeMs: Math.min(scope.beforeMs ?? caveat.epochMs, caveat.epochMs) }
+    case 'args':
+      return { ...scope, rules: [...scope.rules, ...caveat.rules] }
+    case 'calls':
+      return { ...scope, mostCalls: Math.min(scope.mostCalls ?? caveat.limit, caveat.limit) }
   }
 }
 
@@ -123,4 +163,18 @@ function readBefore(content: unknown): Caveat | undefined {
   if (typeof content !== 'string' || !BEFORE.test(content)) return undefined
   const time = parseTimestamp(content)
   return time && { type: 'before', epochMs: time.epochMs }
+}
+
+function readRules(content: unknown): Caveat | undefined {
+  const isSound = isListOf(content, isArgumentRule) && content.length <= MAX_RULES
+  return isSound ? { type: 'args', rules: content } : undefined
+}
+
+function readCalls(content: unknown): Caveat | undefined {
+  if (!Array.isArray(content) || content.length !== 2) return undefined
+  const [limit, nonce] = content as readonly unknown[]
+  if (typeof limit !== 'number' || !isCallLimit(limit)) return undefined
+  return typeof nonce === 'string' && decodeBase64url(nonce)?.length === CALLS_NONCE_BYTES
+    ? { type: 'calls', limit, nonce }
+    : undefined
 }

@@ -2,23 +2,29 @@ import { mintMacaroon } from '../crypto/macaroon.js'
 import { DAY_SECONDS } from '../duration.js'
 import { VaultError } from '../errors.js'
 import { ConflictError, type Store, type Transaction } from '../storage/store.js'
-import { type Caveat, encodeCaveat, type Method } from './caveats.js'
+import type { ArgumentRule } from './argument-rules.js'
+import { CALLS_NONCE_BYTES, type Caveat, encodeCaveat, type Method } from './caveats.js'
+import { compactRecords } from './compact.js'
+import { LONGEST_FILE, type TokenKeys } from './record-chain.js'
 import {
   encodeHeader,
   headerDigest,
   isTokenId,
   type RecordEntry,
-  sealRecord,
+  sealRecords,
   STORE_ID_BYTES,
   type TokenRecord,
 } from './record-line.js'
-import { type TokenKeys, TokenRecords } from './records.js'
+import { TokenRecords } from './records.js'
 import {
   beforeCaveat,
+  callsCaveat,
+  checkRuleTools,
   decodeToken,
   deriveRootKey,
   encodeToken,
   methodsCaveat,
+  rulesCaveat,
   TOKEN_ID_BYTES,
   TOKEN_PREFIX,
   toolsCaveat,
@@ -33,6 +39,8 @@ export const MAX_TTL_SECONDS = 30 * DAY_SECONDS
 export interface TokenAccess {
   readonly store: Store
   readonly keys: TokenKeys
+  /** The records that a running process follows anyway; a command reads its own and closes them. */
+  readonly records?: TokenRecords | undefined
   /** Goes on from an old copy of the records, by revoking every token in it. */
   readonly acceptRestore: boolean
   /** Milliseconds since the epoch. */
@@ -50,12 +58,17 @@ export interface TokenOptions {
   readonly ttlSeconds?: number | undefined
   /** A name for people, unique among live tokens. */
   readonly label?: string | undefined
+  /** What the arguments of calls must keep to; each is about one of the tools. */
+  readonly rules?: readonly ArgumentRule[] | undefined
+  /** How many calls are accepted; unlimited unless told. */
+  readonly calls?: number | undefined
 }
 
 /** Which tokens to revoke: each by its id, its label or its own text; or every one. */
 export type TokenSelection = { readonly names: readonly string[] } | { readonly all: true }
 
 const ATTEMPTS = 20
+const MOST_BYTES = 40 * 1024 * 1024
 const LABEL = /^[A-Za-z0-9_][A-Za-z0-9_.:/@-]{0,63}$/
 
 /**
@@ -69,7 +82,7 @@ export async function createToken(
   options: TokenOptions,
 ): Promise<{ readonly token: string; readonly record: TokenRecord }> {
   const atMs = access.now()
-  const caveats = createCaveats(options, atMs)
+  const caveats = createCaveats(access, options, atMs)
   const { label } = options
   checkLabel(label)
   return changeRecords(access, 'token create', (records) => {
@@ -106,24 +119,32 @@ export async function revokeTokens(access: TokenAccess, selection: TokenSelectio
 }
 
 /** What a change wants to write, and what it gives back; `finish` throws to call the write off. */
-interface Plan<T> {
+export interface Plan<T> {
   readonly entries: readonly RecordEntry[]
   finish(tokensKey: Buffer): T
 }
 
-/** Reads outside the lock and only what came since under it; starts again when a program wrote without the lock. */
-async function changeRecords<T>(
+/**
+ * Changes the records: reads outside the lock and only what came since under it; starts again when a program wrote
+ * without the lock.
+ *
+ * @throws {VaultError} as {@link revokeTokens}, and what `plan` throws.
+ */
+export async function changeRecords<T>(
   access: TokenAccess,
   command: string,
   plan: (records: TokenRecords) => Plan<T>,
 ): Promise<T> {
-  const records = TokenRecords.open(access.store, access.keys, { acceptRestore: access.acceptRestore })
+  const { store, keys, acceptRestore } = access
+  const records = access.records ?? TokenRecords.open(store, keys, { acceptRestore })
   try {
-    return await access.store.transaction(command, (transaction) => {
+    return await store.transaction(command, (transaction) => {
       for (let attempt = 1; ; attempt++) {
         try {
           records.refresh(transaction)
-          return changeOnce(access, { records, transaction }, plan)
+          const result = changeOnce(access, { records, transaction }, plan)
+          compact(access, { records, transaction })
+          return result
         } catch (error) {
           if (!(error instanceof ConflictError)) throw error
           if (attempt === ATTEMPTS) throw tooBusy(access)
@@ -131,7 +152,7 @@ async function changeRecords<T>(
       }
     })
   } finally {
-    records.close()
+    if (access.records === undefined) records.close()
   }
 }
 
@@ -158,7 +179,7 @@ function createFile<T>(access: TokenAccess, { records, transaction }: Target, { 
   try {
     const result = finish(tokensKey.reveal())
     const link = { seq: 1, previousMac: headerDigest(header) }
-    const lines = sealAll(entries, tokensKey.reveal(), link)
+    const lines = sealRecords(entries, tokensKey.reveal(), link)
     const bytes = Buffer.concat([header, Buffer.from('\n'), lines])
     transaction.replace('tokens', bytes, { expected: undefined, verify: (read) => verifyCopy(read, bytes) })
     records.refresh(transaction)
@@ -171,25 +192,36 @@ function createFile<T>(access: TokenAccess, { records, transaction }: Target, { 
 function appendEntries(records: TokenRecords, transaction: Transaction, entries: readonly RecordEntry[]): void {
   const { end, tokensKey } = records
   if (end === undefined || tokensKey === undefined || entries.length === 0) return
-  const lines = sealAll(entries, tokensKey.reveal(), end)
+  const lines = sealRecords(entries, tokensKey.reveal(), end)
+  checkRoom(entries, end.size + lines.length)
   transaction.append('tokens', lines, { expected: end.revision, at: end.size })
   // Reads back what was written, verifies it, and moves the mark.
   records.refresh(transaction)
 }
 
-function sealAll(
-  entries: readonly RecordEntry[],
-  tokensKey: Buffer,
-  link: { readonly seq: number; readonly previousMac: Buffer },
-): Buffer {
-  let { seq, previousMac } = link
-  const lines = entries.map((entry) => {
-    const { line, mac } = sealRecord(entry, tokensKey, { seq, previousMac })
-    seq += 1
-    previousMac = mac
-    return Buffer.concat([line, Buffer.from('\n')])
+/** Revocations find room for as long as the file can be read; everything else leaves it to them. */
+function checkRoom(entries: readonly RecordEntry[], size: number): void {
+  if (size <= (entries.every(({ type }) => type === 'revoke') ? LONGEST_FILE : MOST_BYTES)) return
+  throw new VaultError('INPUT', 'cannot add to the token records: they would be too long', {
+    hints: ['mcpvault token list', 'mcpvault token revoke ID'],
   })
-  return Buffer.concat(lines)
+}
+
+/** Shortens a file that has grown. What was changed is written by now, so a failure here must not undo that. */
+function compact(access: TokenAccess, { records, transaction }: Target): void {
+  const { end, tokensKey, storeId } = records
+  if (end === undefined || tokensKey === undefined || storeId === undefined) return
+  const source = { records: records.all(), end, nowMs: access.now() }
+  const bytes = compactRecords(source, { storeId, tokensKey: tokensKey.reveal() })
+  if (bytes === undefined) return
+  try {
+    transaction.replace('tokens', bytes, { expected: end.revision, verify: (read) => verifyCopy(read, bytes) })
+    records.refresh(transaction)
+  } catch (error) {
+    if (error instanceof ConflictError) return
+    if (!(error instanceof VaultError)) throw error
+    access.warn(`the token records were not compacted: ${error.message}`)
+  }
 }
 
 /** Ends an old copy: whatever was revoked in the newer one is revoked here too, because everything is. */
@@ -209,17 +241,21 @@ function verifyCopy(read: Buffer, bytes: Buffer): void {
   if (!read.equals(bytes)) throw new VaultError('IO', 'the disk gave back other bytes than were written')
 }
 
-function createCaveats(options: TokenOptions, nowMs: number): readonly Caveat[] {
+function createCaveats(access: TokenAccess, options: TokenOptions, nowMs: number): readonly Caveat[] {
   const ttlSeconds = options.ttlSeconds ?? DEFAULT_TTL_SECONDS
   if (!(ttlSeconds >= 1 && ttlSeconds <= MAX_TTL_SECONDS)) {
     throw new VaultError('INPUT', 'cannot create a token: it must live for at least a second and at most 30 days', {
       hints: ['mcpvault token create --tools web_search --ttl 30d'],
     })
   }
+  const { tools, methods = ['tools'], rules = [], calls } = options
+  checkRuleTools(rules, tools, 'create a')
   return [
-    methodsCaveat(options.methods ?? ['tools']),
-    toolsCaveat(options.tools),
+    methodsCaveat(methods),
+    toolsCaveat(tools),
     beforeCaveat(nowMs + ttlSeconds * 1000),
+    ...(rules.length === 0 ? [] : [rulesCaveat(rules)]),
+    ...(calls === undefined ? [] : [callsCaveat({ limit: calls, nonce: access.randomBytes(CALLS_NONCE_BYTES) })]),
   ]
 }
 

@@ -1,35 +1,14 @@
 import { VaultError } from '../errors.js'
 import type { Secret } from '../secret.js'
-import type { HighWaterMarks, Mark, Reader, Revision, Store } from '../storage/store.js'
-import type { Vault } from '../vault/vault.js'
-import { intersectCaveats } from './caveats.js'
-import {
-  type ChainLink,
-  headerDigest,
-  openRecord,
-  parseHeader,
-  type RecordEntry,
-  type TokenRecord,
-} from './record-line.js'
+import type { HighWaterMarks, Mark, Store } from '../storage/store.js'
+import { RecordChain, type RecordsEnd, type TokenKeys, type TokensMark } from './record-chain.js'
+import type { TokenRecord } from './record-line.js'
 import type { TokenLookup } from './verify.js'
 
-/** What opens token records: an opened vault is one. */
-export type TokenKeys = Pick<Vault, 'tokenStoreId' | 'tokensKey'>
+export type { TokenKeys } from './record-chain.js'
 
 /** Where records are read from: the store, or a transaction that holds its lock. */
-export type RecordSource = Pick<Store, 'open'>
-
-/** Where the next record goes. */
-export interface RecordsEnd extends ChainLink {
-  readonly revision: Revision
-  /** Bytes up to the end of the last complete line; what lies behind is a torn record. */
-  readonly size: number
-}
-
-type TokensMark = NonNullable<Mark['tokens']>
-
-const NEWLINE = 0x0a
-const LONGEST_FILE = 64 * 1024 * 1024
+export type RecordSource = Pick<Store, 'open' | 'isAt'>
 
 /**
  * The token records, read and verified once, then followed.
@@ -42,7 +21,7 @@ export class TokenRecords implements TokenLookup {
   readonly #store: Store
   readonly #keys: TokenKeys
   readonly #acceptRestore: boolean
-  #chain: Chain | undefined
+  #chain: RecordChain | undefined
   /** The furthest state that this object has seen, for where no mark can be kept. */
   #seen: { readonly id: string; readonly mark: TokensMark } | undefined
   #isIntact = false
@@ -79,6 +58,11 @@ export class TokenRecords implements TokenLookup {
     return this.#chain?.tokensKey
   }
 
+  /** Whose records these are; undefined while there is no file. */
+  get storeId(): Buffer | undefined {
+    return this.#chain?.storeId
+  }
+
   /** Where the next record goes; undefined while there is no file. */
   get end(): RecordsEnd | undefined {
     return this.#chain?.end
@@ -88,18 +72,18 @@ export class TokenRecords implements TokenLookup {
     return this.#isIntact ? this.#chain?.records.get(id) : undefined
   }
 
-  /** All tokens ever created, oldest first. */
+  /** All tokens that there are records of, oldest first; a compaction drops those that have ended. */
   all(): readonly TokenRecord[] {
     return this.#isIntact ? [...(this.#chain?.records.values() ?? [])] : []
   }
 
   /** The tokens that are neither revoked nor expired, oldest first. */
   live(nowMs: number): readonly TokenRecord[] {
-    return this.all().filter((record) => isLive(record, nowMs))
+    return this.all().filter((record) => record.revokedMs === undefined && nowMs < endOf(record))
   }
 
   /**
-   * Takes in what was written since; costs next to nothing when that is nothing.
+   * Takes in what was written since; costs one look at the file's revision when that is nothing.
    *
    * @throws {VaultError} DAMAGED, RESTORED, UNSAFE, INPUT, IO; nothing is allowed until a later call succeeds.
    */
@@ -131,6 +115,8 @@ export class TokenRecords implements TokenLookup {
 
   /** Gives whether there was anything new. */
   #readChain(source: RecordSource): boolean {
+    const revision = this.#chain?.revision
+    if (this.#isIntact && revision !== undefined && source.isAt?.('tokens', revision) === true) return false
     const reader = source.open('tokens')
     if (reader === undefined) {
       const wasThere = this.#chain !== undefined
@@ -140,7 +126,7 @@ export class TokenRecords implements TokenLookup {
     try {
       if (this.#chain?.isAt(reader)) return false
       const isContinued = this.#chain?.isContinuedBy(reader) ?? false
-      const chain = isContinued ? this.#chain : new Chain(this.#keys, this.#store.locate('tokens'))
+      const chain = isContinued ? this.#chain : new RecordChain(this.#keys, this.#store.locate('tokens'))
       if (chain !== this.#chain) this.#startOver(chain)
       chain?.readFrom(reader)
       return true
@@ -149,7 +135,7 @@ export class TokenRecords implements TokenLookup {
     }
   }
 
-  #startOver(chain: Chain | undefined): void {
+  #startOver(chain: RecordChain | undefined): void {
     this.#chain?.tokensKey?.wipe()
     this.#chain = chain
   }
@@ -174,7 +160,7 @@ export class TokenRecords implements TokenLookup {
 
   /** Whether the records go at least as far as a mark, and are the same up to there. */
   #covers(mark: TokensMark | undefined): boolean {
-    return mark === undefined || this.#chain?.macAt(mark.seq) === mark.mac
+    return mark === undefined || this.#chain?.covers(mark) === true
   }
 
   #storeIdText(): string | undefined {
@@ -183,128 +169,11 @@ export class TokenRecords implements TokenLookup {
   }
 }
 
-/** One file's verified records, from its header on. */
-class Chain {
-  readonly records = new Map<string, TokenRecord>()
-  readonly #keys: TokenKeys
-  readonly #path: string
-  /** The mac of each record as the file spells it; a mark may name any of them. */
-  readonly #macs: string[] = []
-  #previousMac: Buffer = Buffer.alloc(0)
-  #size = 0
-  #lastLine: Buffer = Buffer.alloc(0)
-  #revision: Revision | undefined
-  #store: { readonly id: Buffer; readonly tokensKey: Secret } | undefined
-
-  constructor(keys: TokenKeys, path: string) {
-    this.#keys = keys
-    this.#path = path
-  }
-
-  get storeId(): Buffer | undefined {
-    return this.#store?.id
-  }
-
-  get tokensKey(): Secret | undefined {
-    return this.#store?.tokensKey
-  }
-
-  get mark(): TokensMark | undefined {
-    const mac = this.#macs.at(-1)
-    return mac === undefined ? undefined : { seq: this.#macs.length, mac }
-  }
-
-  get end(): RecordsEnd | undefined {
-    if (this.#revision === undefined) return undefined
-    return {
-      revision: this.#revision,
-      size: this.#size,
-      seq: this.#macs.length + 1,
-      previousMac: this.#previousMac,
-    }
-  }
-
-  macAt(seq: number): string | undefined {
-    return this.#macs[seq - 1]
-  }
-
-  isAt(reader: Reader): boolean {
-    return this.#revision?.id === reader.revision.id
-  }
-
-  /** Whether a file goes on behind what was read. Its last mac stands for all before it, so one line is enough. */
-  isContinuedBy(reader: Reader): boolean {
-    const { length } = this.#lastLine
-    return length > 0 && reader.read(this.#size - length, length).equals(this.#lastLine)
-  }
-
-  /** Reads every complete line that is new. @throws {VaultError} DAMAGED, INPUT */
-  readFrom(reader: Reader): void {
-    if (reader.size > LONGEST_FILE) {
-      throw new VaultError('INPUT', `cannot read the token records "${this.#path}": they are larger than 64 MiB`)
-    }
-    const bytes = reader.read(this.#size, reader.size - this.#size)
-    let [previous, start] = [0, 0]
-    for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
-      this.#readLine(bytes.subarray(start, end))
-      previous = start
-      start = end + 1
-    }
-    // A copy: a view would keep the whole file in memory.
-    if (start > 0) this.#lastLine = Buffer.from(bytes.subarray(previous, start))
-    this.#size += start
-    this.#revision = reader.revision
-    if (this.#store === undefined) throw this.#damaged('its first line is not whole')
-  }
-
-  #readLine(line: Buffer): void {
-    if (this.#store === undefined) {
-      this.#readHeader(line)
-      return
-    }
-    const seq = this.#macs.length + 1
-    const opened = openRecord(line, this.#store.tokensKey.reveal(), { seq, previousMac: this.#previousMac })
-    if (opened === undefined || !this.#apply(opened.entry)) throw this.#damaged(`record ${seq} does not fit`)
-    this.#previousMac = opened.mac
-    this.#macs.push(opened.mac.toString('base64url'))
-  }
-
-  #readHeader(line: Buffer): void {
-    const id = parseHeader(line)
-    if (id === undefined) throw this.#damaged('its first line is not a header of token records')
-    const expected = this.#keys.tokenStoreId
-    if (expected !== undefined && !expected.equals(id)) throw this.#damaged('they belong to another vault')
-    this.#store = { id, tokensKey: this.#keys.tokensKey(id) }
-    this.#previousMac = headerDigest(line)
-  }
-
-  /** Gives false for an entry that no writer makes: an id created twice, or revoked before it was created. */
-  #apply(entry: RecordEntry): boolean {
-    const known = this.records.get(entry.id)
-    if (entry.type === 'create') {
-      const { id, label, caveats, atMs } = entry
-      this.records.set(id, { id, label, caveats, createdMs: atMs, revokedMs: undefined })
-      return known === undefined
-    }
-    if (known === undefined) return false
-    this.records.set(entry.id, { ...known, revokedMs: known.revokedMs ?? entry.atMs })
-    return true
-  }
-
-  #damaged(what: string): VaultError {
-    return new VaultError('DAMAGED', `cannot use the token records "${this.#path}": ${what}`, {
-      hints: [
-        'until they are whole again every token is refused; if the key was changed, use the one before',
-        `without a copy to restore: mv "${this.#path}" "${this.#path}.damaged" && mcpvault token revoke --all --accept-restore`,
-      ],
-    })
-  }
-}
-
-/** Tells whether a token can still be used for anything. */
-function isLive(record: TokenRecord, nowMs: number): boolean {
-  const { beforeMs } = intersectCaveats(record.caveats)
-  return record.revokedMs === undefined && (beforeMs === undefined || nowMs < beforeMs)
+/** Gives when a token ends as it was created, in milliseconds since the epoch; infinite where no caveat says so. */
+export function endOf({ caveats }: TokenRecord): number {
+  let end = Number.POSITIVE_INFINITY
+  for (const caveat of caveats) if (caveat.type === 'before' && caveat.epochMs < end) end = caveat.epochMs
+  return end
 }
 
 function raiseMark(marks: HighWaterMarks, id: string, here: TokensMark): void {

@@ -19,16 +19,19 @@ import {
   MAX_MACAROON_BYTES,
 } from '../crypto/macaroon.js'
 import { VaultError } from '../errors.js'
+import { type ArgumentRule, MAX_RULES } from './argument-rules.js'
 import {
   ANY_TOOL,
   type Caveat,
   encodeCaveat,
   intersectCaveats,
-  isToolName,
+  isCallLimit,
+  MAX_CALLS,
   type Method,
   parseCaveat,
   type TokenScope,
 } from './caveats.js'
+import { isToolName } from './tool-name.js'
 
 /** What every token starts with, so that secret scanners know it. */
 export const TOKEN_PREFIX = 'mcpv_'
@@ -47,6 +50,15 @@ export interface Narrowing {
   readonly tools?: readonly string[] | undefined
   /** Milliseconds since the epoch; a part of a second is dropped. */
   readonly beforeEpochMs?: number | undefined
+  readonly rules?: readonly ArgumentRule[] | undefined
+  readonly calls?: CallBudget | undefined
+}
+
+/** A budget of calls that is to be set. */
+export interface CallBudget {
+  readonly limit: number
+  /** 8 random bytes, so that two such budgets are never taken for one. */
+  readonly nonce: Buffer
 }
 
 /** What can be said of a token without a key; whether it is genuine is not known. */
@@ -90,7 +102,7 @@ export function decodeToken(text: unknown): Macaroon | undefined {
  * Makes a weaker token from a token, without any key.
  *
  * @throws {VaultError} INPUT if it is no token, nothing is narrowed, a tool's name cannot be one or is `*`, nothing would
- * be left over, or the result would be over 8 KiB or 16 caveats.
+ * be left over, a rule is about a tool that it may not call, or the result would be over 8 KiB or 16 caveats.
  */
 export function narrowToken(text: string, narrowing: Narrowing): string {
   const macaroon = decodeKnown(text, 'narrow')
@@ -108,6 +120,7 @@ export function narrowToken(text: string, narrowing: Narrowing): string {
       hints: ['mcpvault token show'],
     })
   }
+  checkRuleTools(narrowing.rules ?? [], left.tools, 'narrow the')
   return encodeToken(caveats.map(encodeCaveat).reduce(addCaveat, macaroon))
 }
 
@@ -132,7 +145,16 @@ export function toolsCaveat(tools: readonly string[]): Caveat {
   })
 }
 
-function narrowingCaveats({ methods, tools, beforeEpochMs }: Narrowing): Caveat[] {
+/** Holds that rules are about tools that a token may call. @throws {VaultError} INPUT */
+export function checkRuleTools(rules: readonly ArgumentRule[], tools: readonly string[], action: string): void {
+  const odd = rules.find(([tool]) => !tools.includes(ANY_TOOL) && !tools.includes(tool))
+  if (odd === undefined) return
+  throw new VaultError('INPUT', `cannot ${action} token: a rule is about "${odd[0]}", which it may not call`, {
+    hints: [`it may call ${tools.join(', ')}`],
+  })
+}
+
+function narrowingCaveats({ methods, tools, beforeEpochMs, rules, calls }: Narrowing): Caveat[] {
   const caveats: Caveat[] = []
   if (methods !== undefined) caveats.push(methodsCaveat(methods))
   if (tools !== undefined) {
@@ -144,6 +166,8 @@ function narrowingCaveats({ methods, tools, beforeEpochMs }: Narrowing): Caveat[
     caveats.push(toolsCaveat(tools))
   }
   if (beforeEpochMs !== undefined) caveats.push(beforeCaveat(beforeEpochMs))
+  if (rules !== undefined && rules.length > 0) caveats.push(rulesCaveat(rules))
+  if (calls !== undefined) caveats.push(callsCaveat(calls))
   return caveats
 }
 
@@ -155,10 +179,28 @@ export function methodsCaveat(methods: readonly Method[]): Caveat {
 
 /** Builds the caveat that ends a token. @throws {VaultError} INPUT if the year is beyond 9999 */
 export function beforeCaveat(epochMs: number): Caveat {
-  const caveat: Caveat = { type: 'before', epochMs: Math.floor(epochMs / 1000) * 1000 }
-  // What a verifier would not read back must not be written: the token would be refused for ever.
-  const isWritable = Math.abs(epochMs) <= LAST_DATE_MS && parseCaveat(encodeCaveat(caveat)) !== undefined
-  if (!isWritable) throw new VaultError('INPUT', 'cannot end a token at that time')
+  const failure = 'cannot end a token at that time'
+  if (!(Math.abs(epochMs) <= LAST_DATE_MS)) throw new VaultError('INPUT', failure)
+  return writable({ type: 'before', epochMs: Math.floor(epochMs / 1000) * 1000 }, failure)
+}
+
+/** Builds the caveat that limits arguments. @throws {VaultError} INPUT if there are over 32 rules or one cannot be kept */
+export function rulesCaveat(rules: readonly ArgumentRule[]): Caveat {
+  if (rules.length > MAX_RULES) {
+    throw new VaultError('INPUT', `cannot limit arguments by over ${MAX_RULES} rules at once`)
+  }
+  return writable({ type: 'args', rules }, 'cannot limit arguments by such a rule')
+}
+
+/** Builds the caveat that limits how many calls are accepted. @throws {VaultError} INPUT if that is not 1 to 10^9 */
+export function callsCaveat({ limit, nonce }: CallBudget): Caveat {
+  if (!isCallLimit(limit)) throw new VaultError('INPUT', `cannot limit a token to other than 1 to ${MAX_CALLS} calls`)
+  return writable({ type: 'calls', limit, nonce: nonce.toString('base64url') }, 'cannot limit the calls of a token')
+}
+
+/** What a verifier would not read back must not be written: the token would be refused for ever. */
+function writable(caveat: Caveat, failure: string): Caveat {
+  if (parseCaveat(encodeCaveat(caveat)) === undefined) throw new VaultError('INPUT', failure)
   return caveat
 }
 

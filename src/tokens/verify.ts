@@ -1,13 +1,20 @@
-import { type Macaroon, verifyMacaroon } from '../crypto/macaroon.js'
 import type { Secret } from '../secret.js'
-import { ANY_TOOL, type Caveat, type Method, parseCaveat } from './caveats.js'
+import { type Arguments, keepsRule } from './argument-rules.js'
+import { ANY_TOOL, type Caveat, type Method } from './caveats.js'
+import { authenticate, type Counter, type GenuineToken } from './genuine.js'
 import type { TokenRecord } from './record-line.js'
-import { decodeToken, deriveRootKey } from './token.js'
+import type { SignatureCache } from './signature-cache.js'
+import { decodeToken } from './token.js'
 
 /** What a token is asked to allow. */
 export type TokenRequest =
-  | { readonly method: 'tools'; readonly tool: string }
-  | { readonly method: Exclude<Method, 'tools'>; readonly tool?: undefined }
+  | {
+      readonly method: 'tools'
+      readonly tool: string
+      /** The arguments of the call; without them a token that limits the tool's arguments is refused. */
+      readonly args?: Arguments | undefined
+    }
+  | { readonly method: Exclude<Method, 'tools'>; readonly tool?: undefined; readonly args?: undefined }
 
 /** Why a token was refused: for the key's owner and the audit log, never for whoever sent it. */
 export type Refusal =
@@ -21,11 +28,30 @@ export type Refusal =
   | 'expired'
   | 'method'
   | 'tool'
+  | 'args'
+  | 'calls'
+  | 'counters'
 
-/** Whether a token allows a request. The id is the token's, 32 hex digits. */
-export type Verdict =
-  | { readonly allowed: true; readonly id: string }
-  | { readonly allowed: false; readonly reason: Refusal }
+/** A token that allows a request, and the budgets that a call has to be spent from before it is made. */
+export interface Allowance {
+  readonly allowed: true
+  /** The token's id, 32 hex digits. */
+  readonly id: string
+  readonly counters: readonly Counter[]
+}
+
+/**
+ * A token that does not. The caveat is the one that does not allow the request, with no other rule than the one that
+ * is not kept; text stands for one that is unknown. Only what carries a signature that fits is repeated here.
+ */
+export interface Denial {
+  readonly allowed: false
+  readonly reason: Refusal
+  readonly caveat?: Caveat | string | undefined
+}
+
+/** Whether a token allows a request. */
+export type Verdict = Allowance | Denial
 
 /** What is known about tokens; `TokenRecords` is one. */
 export interface TokenLookup {
@@ -36,35 +62,43 @@ export interface TokenLookup {
   find(id: string): TokenRecord | undefined
 }
 
-/** A token whose signature fits and whose caveats are all known. It stays so: this may be kept for the token's text. */
-interface GenuineToken {
-  readonly id: string
-  readonly caveats: readonly Caveat[]
+/** What a token is judged by, beside the request. */
+export interface Circumstances {
+  readonly records: TokenLookup
+  /** Milliseconds since the epoch. */
+  readonly nowMs: number
+  /** For a process that judges many tokens. */
+  readonly cache?: SignatureCache | undefined
+  /** The calls that this process has set aside and not spent, by the counter's key. */
+  readonly held?: { held(counter: string): number } | undefined
 }
+
+/** How many budgets one token id may have, those of narrowed tokens included. */
+export const MAX_COUNTERS = 1000
 
 // A clock that was set back would bring expired tokens to life; small differences between machines are normal.
 const CLOCK_TOLERANCE_MS = 5 * 60_000
 
 /**
- * Judges a token. It spends nothing and looks at nothing but its arguments; refresh the records before.
- *
- * @param context `nowMs` is milliseconds since the epoch.
+ * Judges a token. It spends nothing and looks at nothing but its arguments; refresh the records before, and spend from
+ * the budgets (`budget.ts`) before the call is made.
  */
-export function verifyToken(
-  text: unknown,
-  request: TokenRequest,
-  context: { readonly records: TokenLookup; readonly nowMs: number },
-): Verdict {
-  const { records, nowMs } = context
-  const macaroon = decodeToken(text)
-  if (macaroon === undefined) return refuse('malformed')
+export function verifyToken(text: unknown, request: TokenRequest, circumstances: Circumstances): Verdict {
+  const { records, cache } = circumstances
+  const known = cache?.find(text, records.tokensKey)
+  const macaroon = known === undefined ? decodeToken(text) : undefined
+  const id = known?.id ?? macaroon?.identifier.toString('hex')
+  if (id === undefined) return refuse('malformed')
   if (!records.isIntact) return refuse('damaged-records')
-  const record = records.find(macaroon.identifier.toString('hex'))
-  if (record === undefined || records.tokensKey === undefined) return refuse('unknown-id')
-  const token = authenticate(macaroon, records.tokensKey)
-  if (typeof token === 'string') return refuse(token)
-  const reason = judgeRecord(record, nowMs) ?? judgeCaveats(token.caveats, request, nowMs)
-  return reason === undefined ? { allowed: true, id: token.id } : refuse(reason)
+  const record = records.find(id)
+  const { tokensKey } = records
+  if (record === undefined || tokensKey === undefined) return refuse('unknown-id')
+  if (known !== undefined) return judge(known, record, { request, ...circumstances })
+  if (macaroon === undefined) return refuse('malformed')
+  const token = authenticate(macaroon, tokensKey)
+  if ('reason' in token) return { allowed: false, ...token }
+  if (typeof text === 'string') cache?.add(text, token, tokensKey)
+  return judge(token, record, { request, ...circumstances })
 }
 
 /**
@@ -76,17 +110,25 @@ export function verifyGenuine(text: unknown, records: TokenLookup): 'genuine' | 
   const macaroon = decodeToken(text)
   const record = macaroon && records.find(macaroon.identifier.toString('hex'))
   if (macaroon === undefined || record === undefined || records.tokensKey === undefined) return 'not genuine'
-  if (authenticate(macaroon, records.tokensKey) === 'bad-signature') return 'not genuine'
+  const token = authenticate(macaroon, records.tokensKey)
+  if ('reason' in token && token.reason === 'bad-signature') return 'not genuine'
   return record.revokedMs === undefined ? 'genuine' : 'revoked'
 }
 
-/** Checks what does not change with time: the signature, and that every caveat is understood. */
-function authenticate(macaroon: Macaroon, tokensKey: Secret): GenuineToken | Refusal {
-  const { identifier } = macaroon
-  if (!verifyMacaroon(macaroon, deriveRootKey(tokensKey.reveal(), identifier))) return 'bad-signature'
-  const caveats = macaroon.caveats.map(parseCaveat)
-  if (!caveats.every((caveat) => caveat !== undefined)) return 'unknown-caveat'
-  return { id: identifier.toString('hex'), caveats }
+/** A request under its circumstances. */
+interface Case extends Circumstances {
+  readonly request: TokenRequest
+}
+
+function judge(token: GenuineToken, record: TokenRecord, asked: Case): Verdict {
+  const reason = judgeRecord(record, asked.nowMs)
+  if (reason !== undefined) return refuse(reason)
+  // The first caveat that does not allow the request names the reason.
+  for (const caveat of token.caveats) {
+    const denial = judgeCaveat(caveat, asked)
+    if (denial !== undefined) return denial
+  }
+  return judgeBudgets(token, record, asked) ?? { allowed: true, id: token.id, counters: token.counters }
 }
 
 function judgeRecord(record: TokenRecord, nowMs: number): Refusal | undefined {
@@ -94,27 +136,41 @@ function judgeRecord(record: TokenRecord, nowMs: number): Refusal | undefined {
   return nowMs < record.createdMs - CLOCK_TOLERANCE_MS ? 'not-yet' : undefined
 }
 
-/** Every caveat must allow the request; the first that does not names the reason. */
-function judgeCaveats(caveats: readonly Caveat[], request: TokenRequest, nowMs: number): Refusal | undefined {
-  for (const caveat of caveats) {
-    const reason = judgeCaveat(caveat, request, nowMs)
-    if (reason !== undefined) return reason
-  }
-  return undefined
-}
-
-function judgeCaveat(caveat: Caveat, { method, tool }: TokenRequest, nowMs: number): Refusal | undefined {
+function judgeCaveat(caveat: Caveat, { request, nowMs }: Case): Denial | undefined {
+  const { method, tool, args } = request
   switch (caveat.type) {
     case 'before':
       // Written so that a clock which gives no number refuses.
-      return nowMs < caveat.epochMs ? undefined : 'expired'
+      return nowMs < caveat.epochMs ? undefined : refuse('expired', caveat)
     case 'methods':
-      return caveat.methods.includes(method) ? undefined : 'method'
-    case 'tools':
-      return tool === undefined || caveat.tools.includes(ANY_TOOL) || caveat.tools.includes(tool) ? undefined : 'tool'
+      return caveat.methods.includes(method) ? undefined : refuse('method', caveat)
+    case 'tools': {
+      const isAllowed = tool === undefined || caveat.tools.includes(ANY_TOOL) || caveat.tools.includes(tool)
+      return isAllowed ? undefined : refuse('tool', caveat)
+    }
+    case 'args': {
+      const broken = caveat.rules.find((rule) => rule[0] === tool && (args === undefined || !keepsRule(args, rule)))
+      return broken && refuse('args', { type: 'args', rules: [broken] })
+    }
+    case 'calls':
+      // What is left of it is in the records, under the budget's counter.
+      return undefined
   }
 }
 
-function refuse(reason: Refusal): Verdict {
-  return { allowed: false, reason }
+function judgeBudgets(
+  { caveats, counters }: GenuineToken,
+  { reserved }: TokenRecord,
+  { held }: Case,
+): Denial | undefined {
+  const spent = counters.findIndex(({ key, limit }) => {
+    return limit - (reserved?.get(key) ?? 0) + (held?.held(key) ?? 0) <= 0
+  })
+  if (spent >= 0) return refuse('calls', caveats.filter(({ type }) => type === 'calls')[spent])
+  const fresh = counters.filter(({ key }) => reserved?.has(key) !== true).length
+  return fresh > 0 && (reserved?.size ?? 0) + fresh > MAX_COUNTERS ? refuse('counters') : undefined
+}
+
+function refuse(reason: Refusal, caveat?: Caveat): Denial {
+  return caveat === undefined ? { allowed: false, reason } : { allowed: false, reason, caveat }
 }

@@ -52,9 +52,24 @@ describe('the library', () => {
     expect(vault.verifyToken('mcpv_x', { tool: 'web_search' })).toEqual({ allowed: false, reason: 'malformed' })
     const token = run(['token', 'create', '--tools', 'web_search', '--label', 'lib']).trim()
     expect(vault.verifyToken(token, { tool: 'web_search' })).toMatchObject({ allowed: true })
-    expect(vault.verifyToken(token, { tool: 'other' })).toEqual({ allowed: false, reason: 'tool' })
+    expect(vault.verifyToken(token, { tool: 'other' })).toMatchObject({ allowed: false, reason: 'tool' })
     run(['token', 'revoke', 'lib'])
     expect(vault.verifyToken(token, { tool: 'web_search' })).toEqual({ allowed: false, reason: 'revoked' })
+  })
+
+  it('spends the calls of a token that has a budget, and refuses it where nothing is spent', async () => {
+    const { vault: path, state, run } = createPlace()
+    const rule = ['--arg', 'web_search:num_results<=5']
+    const token = run(['token', 'create', '--tools', 'web_search', '--calls', '2', ...rule]).trim()
+    const open = () => openVaultFile(path, { key: KEY, stateDirectory: state })
+    const vault = open()
+    const check = { tool: 'web_search', args: { num_results: 5 } }
+    expect(vault.verifyToken(token, check)).toEqual({ allowed: false, reason: 'calls' })
+    expect(await vault.acceptCall(token, { tool: 'web_search' })).toMatchObject({ allowed: false, reason: 'args' })
+    expect(await vault.acceptCall(token, check)).toMatchObject({ allowed: true })
+    expect(await open().acceptCall(token, check)).toMatchObject({ allowed: true })
+    expect(await vault.acceptCall(token, check)).toMatchObject({ allowed: false, reason: 'calls' })
+    vault.close()
   })
 
   it('throws errors with stable codes, and never prints a secret', () => {

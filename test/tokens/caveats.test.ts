@@ -1,12 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import {
-  type Caveat,
-  encodeCaveat,
-  intersectCaveats,
-  isToolName,
-  METHODS,
-  parseCaveat,
-} from '../../src/tokens/caveats.js'
+import { type Caveat, encodeCaveat, intersectCaveats, METHODS, parseCaveat } from '../../src/tokens/caveats.js'
+import { isToolName } from '../../src/tokens/tool-name.js'
 
 const parse = (text: string): Caveat | undefined => parseCaveat(Buffer.from(text))
 
@@ -17,6 +11,22 @@ describe('parseCaveat', () => {
     ['{"tools":["web_search","github/get_issue"]}', { type: 'tools', tools: ['web_search', 'github/get_issue'] }],
     ['{"tools":["*"]}', { type: 'tools', tools: ['*'] }],
     ['{"before":"2026-11-22T19:00:00Z"}', { type: 'before', epochMs: Date.UTC(2026, 10, 22, 19) }],
+    [
+      '{"args":[["web_search","num_results","<=",5],["web_search","query","prefix","site:"]]}',
+      {
+        type: 'args',
+        rules: [
+          ['web_search', 'num_results', '<=', 5],
+          ['web_search', 'query', 'prefix', 'site:'],
+        ],
+      },
+    ],
+    [
+      '{"args":[["a/b","x.y-z.$w","in",["e",1,true]]]}',
+      { type: 'args', rules: [['a/b', 'x.y-z.$w', 'in', ['e', 1, true]]] },
+    ],
+    ['{"calls":[10,"AAAAAAAAAAA"]}', { type: 'calls', limit: 10, nonce: 'AAAAAAAAAAA' }],
+    ['{"calls":[1000000000,"__________8"]}', { type: 'calls', limit: 1e9, nonce: '__________8' }],
   ])('reads %s and writes it back the same', (text, caveat) => {
     expect(parse(text)).toEqual(caveat)
     expect(encodeCaveat(caveat).toString()).toBe(text)
@@ -24,8 +34,6 @@ describe('parseCaveat', () => {
 
   it.each([
     // Caveats of the design that this version does not know yet must be refused, not ignored.
-    '{"args":[["web_search","num_results","<=",5]]}',
-    '{"calls":[10,"AAAAAAAAAAA"]}',
     '{"rate":"30/m"}',
     '{"digest":{"web_search":"sha256:00"}}',
     '{"__proto__":["tools"]}',
@@ -63,6 +71,53 @@ describe('parseCaveat', () => {
     '{"before":"2026-11-22T24:00:00Z"}',
     '{"before":"1969-12-31T23:59:59Z"}',
     '{"before":1795374000}',
+    '{"args":[]}',
+    '{"args":["web_search","num_results","<=",5]}',
+    '{"args":[["web_search","num_results","<="]]}',
+    '{"args":[["web_search","num_results","<=",5,6]]}',
+    '{"args":[["web_search","num_results","~",5]]}',
+    '{"args":[["web_search","num_results","matches","a+"]]}',
+    '{"args":[["web_search","num_results","toString",5]]}',
+    '{"args":[["web_search","num_results","<=","5"]]}',
+    '{"args":[["web_search","num_results","<=",true]]}',
+    '{"args":[["web_search","num_results","<=",null]]}',
+    '{"args":[["web_search","num_results","<=",-0]]}',
+    '{"args":[["web_search","num_results","<=",5.0]]}',
+    '{"args":[["web_search","num_results","<=",1e999]]}',
+    '{"args":[["web_search","num_results","<=",9007199254740992]]}',
+    '{"args":[["web_search","num_results","<=",9007199254740993]]}',
+    '{"args":[["web_search","num_results","=",null]]}',
+    '{"args":[["web_search","num_results","=",[5]]]}',
+    '{"args":[["web_search","num_results","=",{"a":1}]]}',
+    '{"args":[["web_search","num_results","in",[]]]}',
+    '{"args":[["web_search","num_results","in",5]]}',
+    '{"args":[["web_search","num_results","in",[[5]]]]}',
+    `{"args":[["web_search","num_results","in",[${Array(65).fill(1)}]]]}`,
+    '{"args":[["web_search","query","prefix",""]]}',
+    '{"args":[["web_search","query","prefix",5]]}',
+    `{"args":[["web_search","query","prefix","${'x'.repeat(1025)}"]]}`,
+    '{"args":[["web_search","","=",5]]}',
+    '{"args":[["web_search",".","=",5]]}',
+    '{"args":[["web_search","a..b","=",5]]}',
+    '{"args":[["web_search","a b","=",5]]}',
+    '{"args":[["web_search","a[0]","=",5]]}',
+    `{"args":[["web_search","${'x'.repeat(129)}","=",5]]}`,
+    '{"args":[["*","num_results","<=",5]]}',
+    '{"args":[["","num_results","<=",5]]}',
+    '{"args":[[["web_search"],"num_results","<=",5]]}',
+    `{"args":[${Array(33).fill('["a","b","=",1]')}]}`,
+    '{"args":{"0":["a","b","=",1]}}',
+    '{"calls":[0,"AAAAAAAAAAA"]}',
+    '{"calls":[-1,"AAAAAAAAAAA"]}',
+    '{"calls":[1.5,"AAAAAAAAAAA"]}',
+    '{"calls":[1000000001,"AAAAAAAAAAA"]}',
+    '{"calls":["10","AAAAAAAAAAA"]}',
+    '{"calls":[10,"AAAAAAAAAAB"]}',
+    '{"calls":[10,"AAAAAAAAAA"]}',
+    '{"calls":[10,"AAAAAAAAAAA="]}',
+    '{"calls":[10]}',
+    '{"calls":[10,"AAAAAAAAAAA",1]}',
+    '{"calls":10}',
     '["tools"]',
     '"tools"',
     'null',
@@ -110,7 +165,13 @@ describe('isToolName', () => {
 
 describe('intersectCaveats', () => {
   it('leaves everything over when there are none', () => {
-    expect(intersectCaveats([])).toEqual({ methods: METHODS, tools: ['*'], beforeMs: undefined })
+    expect(intersectCaveats([])).toEqual({
+      methods: METHODS,
+      tools: ['*'],
+      beforeMs: undefined,
+      rules: [],
+      mostCalls: undefined,
+    })
   })
 
   it('keeps what every caveat allows, and the earliest end', () => {
@@ -123,8 +184,21 @@ describe('intersectCaveats', () => {
       { type: 'tools', tools: ['*'] },
       { type: 'before', epochMs: 1000 },
       { type: 'methods', methods: ['tools'] },
+      { type: 'args', rules: [['a', 'x', '=', 1]] },
+      { type: 'calls', limit: 7, nonce: 'AAAAAAAAAAA' },
+      { type: 'args', rules: [['a', 'x', '=', 2]] },
+      { type: 'calls', limit: 9, nonce: 'AAAAAAAAAAA' },
     ])
-    expect(scope).toEqual({ methods: ['tools'], tools: ['b', 'c'], beforeMs: 1000 })
+    expect(scope).toEqual({
+      methods: ['tools'],
+      tools: ['b', 'c'],
+      beforeMs: 1000,
+      rules: [
+        ['a', 'x', '=', 1],
+        ['a', 'x', '=', 2],
+      ],
+      mostCalls: 7,
+    })
   })
 
   it('can leave nothing over', () => {

@@ -121,6 +121,17 @@ describe('following the records', () => {
     expect(bytesRead() - whole).toBeLessThan(whole / 5)
   })
 
+  it('looks at the mode of the file every time, also when nothing was written', async () => {
+    const { access, live } = await threeRecords()
+    const records = TokenRecords.open(access.store, access.keys)
+    chmodSync(access.recordsPath, 0o666)
+    await expectCode('UNSAFE', () => records.refresh())
+    expect(reasonFor(live, records)).toBe('damaged-records')
+    chmodSync(access.recordsPath, 0o600)
+    records.refresh()
+    expect(reasonFor(live, records)).toBe('allowed')
+  })
+
   it('starts over when the file was replaced by one that says the same and more', async () => {
     const access = openAccess(temporaryDirectory())
     await createToken(access, TOOLS)

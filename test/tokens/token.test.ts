@@ -135,7 +135,7 @@ describe('describeToken', () => {
     const description = describeToken(narrowToken(TOKEN, { tools: ['web_search'], beforeEpochMs: NOW }))
     expect(description.id).toBe(ID.toString('hex'))
     expect(description.caveats).toHaveLength(5)
-    expect(description.scope).toEqual({ methods: ['tools'], tools: ['web_search'], beforeMs: NOW })
+    expect(description.scope).toMatchObject({ methods: ['tools'], tools: ['web_search'], beforeMs: NOW })
     expect(description.hasUnknown).toBe(false)
   })
 

@@ -3,6 +3,7 @@ import { addCaveat, encodeMacaroon } from '../../src/crypto/macaroon.js'
 import { Secret } from '../../src/secret.js'
 import type { TokenRecord } from '../../src/tokens/record-line.js'
 import { decodeToken, encodeToken, narrowToken, TOKEN_PREFIX } from '../../src/tokens/token.js'
+import { explainVerdict } from '../../src/tokens/explain.js'
 import { type TokenLookup, type TokenRequest, type Verdict, verifyToken } from '../../src/tokens/verify.js'
 import { HOUR, MINUTE, mintWith, NOW, SEARCH } from './tokens-support.js'
 
@@ -42,11 +43,11 @@ function check(text: unknown, { request = SEARCH, records = lookup(), nowMs = NO
 }
 
 const signed = (...caveats: readonly string[]): string => encodeToken(mintWith(KEY, ID, caveats))
-const refused = (reason: string): object => ({ allowed: false, reason })
+const refused = (reason: string): unknown => expect.objectContaining({ allowed: false, reason })
 
 describe('verifyToken allows', () => {
   it('what the caveats allow', () => {
-    const allowed = { allowed: true, id: ID.toString('hex') }
+    const allowed = { allowed: true, id: ID.toString('hex'), counters: [] }
     expect(check(TOKEN)).toEqual(allowed)
     expect(check(TOKEN, { request: { method: 'tools', tool: 'a/b' } })).toEqual(allowed)
     expect(check(TOKEN, { request: { method: 'prompts' } })).toEqual(allowed)
@@ -111,7 +112,9 @@ describe('verifyToken refuses', () => {
   it('caveats that it does not know, wherever they stand', () => {
     for (const unknown of [
       '{"rate":"30/m"}',
-      '{"calls":[10,"AAAAAAAAAAA"]}',
+      '{"digest":{"web_search":"sha256:00"}}',
+      '{"args":[["web_search","query","like","x"]]}',
+      '{"calls":[0,"AAAAAAAAAAA"]}',
       'account = 1',
       '{"tools": ["web_search"]}',
     ]) {
@@ -159,5 +162,125 @@ describe('verifyToken refuses', () => {
     const request: TokenRequest = { method: 'tools', tool: 'a/b' }
     expect(check(longer, { request }).allowed).toBe(true)
     expect(check(longer, { request, nowMs: NOW + HOUR })).toEqual(refused('expired'))
+  })
+})
+
+describe('args', () => {
+  const FEW = '{"args":[["web_search","num_results","<=",5],["web_search","query","prefix","site:"]]}'
+  const ask = (args: Readonly<Record<string, unknown>> | undefined, tool = 'web_search'): Circumstances => {
+    return { request: { method: 'tools', tool, args } }
+  }
+
+  it('allow a call whose arguments keep to every rule about its tool', () => {
+    const token = signed(...CREATED, FEW)
+    expect(check(token, ask({ num_results: 5, query: 'site:example.com', more: [] })).allowed).toBe(true)
+    expect(check(token, ask({ num_results: 6, query: 'site:example.com' }))).toEqual(refused('args'))
+    expect(check(token, ask({ num_results: 5, query: 'example.com' }))).toEqual(refused('args'))
+    expect(check(token, ask({ query: 'site:example.com' }))).toEqual(refused('args'))
+    expect(check(token, ask({}))).toEqual(refused('args'))
+  })
+
+  it('refuse a call whose arguments are not given', () => {
+    expect(check(signed(...CREATED, FEW))).toEqual(refused('args'))
+    expect(check(signed(...CREATED, FEW), ask(undefined))).toEqual(refused('args'))
+  })
+
+  it('say nothing about other tools and methods, and allow them nothing', () => {
+    const token = signed(...CREATED, FEW)
+    expect(check(token, ask(undefined, 'a/b')).allowed).toBe(true)
+    expect(check(token, { request: { method: 'prompts' } }).allowed).toBe(true)
+    const about = '{"args":[["other","x","=",1]]}'
+    expect(check(signed(...CREATED, about), ask({ x: 1 }, 'other'))).toEqual(refused('tool'))
+  })
+
+  it('intersect, whoever appended them', () => {
+    const narrowed = narrowToken(signed(...CREATED, FEW), { rules: [['web_search', 'num_results', '>', 2]] })
+    const call = (count: number): boolean => check(narrowed, ask({ num_results: count, query: 'site:x' })).allowed
+    expect([2, 3, 5, 6].map(call)).toEqual([false, true, true, false])
+    const wider = narrowToken(narrowed, { rules: [['web_search', 'num_results', '<=', 100]] })
+    expect(check(wider, ask({ num_results: 6, query: 'site:x' })).allowed).toBe(false)
+  })
+})
+
+describe('calls', () => {
+  const TEN = '{"calls":[10,"AAAAAAAAAAA"]}'
+  const token = signed(...CREATED, TEN)
+  const counterOf = (text: string): string => {
+    const verdict = check(text)
+    return (verdict.allowed && verdict.counters[0]?.key) || ''
+  }
+
+  it('name a budget by a digest of the signature behind it, the same for all that is narrowed from there', () => {
+    const key = counterOf(token)
+    expect(key).toMatch(/^[A-Za-z0-9_-]{43}$/)
+    expect(counterOf(narrowToken(token, { tools: ['web_search'] }))).toBe(key)
+    const smaller = check(narrowToken(token, { calls: { limit: 3, nonce: Buffer.alloc(8) } }))
+    expect(smaller).toMatchObject({ allowed: true, counters: [{ key, limit: 10 }, { limit: 3 }] })
+    for (const other of [
+      signed(...CREATED, '{"calls":[10,"BAAAAAAAAAA"]}'),
+      signed(...CREATED, '{"calls":[11,"AAAAAAAAAAA"]}'),
+      signed(...CREATED.slice(1), TEN),
+      encodeToken(mintWith(KEY, ID, [...CREATED, CREATED[0] ?? '', TEN])),
+    ]) {
+      expect(counterOf(other)).not.toBe(key)
+    }
+    expect(decodeToken(token)?.signature.toString('base64url')).not.toBe(key)
+  })
+
+  it('refuse what is used up by any process, unless this one has set some aside', () => {
+    const reserved = new Map([[counterOf(token), 9]])
+    const records = lookup({ reserved })
+    expect(check(token, { records }).allowed).toBe(true)
+    reserved.set(counterOf(token), 10)
+    expect(check(token, { records })).toEqual(refused('calls'))
+    const held = { held: () => 1 }
+    expect(verifyToken(token, SEARCH, { records, nowMs: NOW, held }).allowed).toBe(true)
+    expect(verifyToken(token, SEARCH, { records, nowMs: NOW, held: { held: () => 0 } })).toEqual(refused('calls'))
+    reserved.set(counterOf(token), 11)
+    expect(check(token, { records })).toEqual(refused('calls'))
+  })
+
+  it('refuse a new budget where a thousand were counted', () => {
+    const reserved = new Map(Array.from({ length: 999 }, (_, index) => [`${index}`, 1]))
+    expect(check(token, { records: lookup({ reserved }) }).allowed).toBe(true)
+    reserved.set('999', 1)
+    expect(check(token, { records: lookup({ reserved }) })).toEqual(refused('counters'))
+    reserved.delete('999')
+    reserved.set(counterOf(token), 1)
+    expect(check(token, { records: lookup({ reserved }) }).allowed).toBe(true)
+    expect(check(TOKEN, { records: lookup({ reserved }) }).allowed).toBe(true)
+  })
+})
+
+describe('explainVerdict', () => {
+  const explain = (verdict: Verdict): object => explainVerdict(verdict).members
+
+  it('names the reason and the very caveat, of args the very rule', () => {
+    const token = narrowToken(signed(...CREATED), {
+      rules: [
+        ['web_search', 'query', '=', 'x'],
+        ['web_search', 'num_results', '<=', 5],
+      ],
+    })
+    const request: TokenRequest = { method: 'tools', tool: 'web_search', args: { query: 'x', num_results: 6 } }
+    expect(explain(check(token, { request }))).toEqual({
+      reason: 'args',
+      caveat: { args: [['web_search', 'num_results', '<=', 5]] },
+    })
+    expect(explain(check(TOKEN, { nowMs: NOW + HOUR }))).toEqual({
+      reason: 'expired',
+      caveat: { before: '2026-11-22T19:00:00Z' },
+    })
+    expect(explain(check(signed(...CREATED, '{"rate":"30/m"}')))).toEqual({
+      reason: 'unknown-caveat',
+      caveat: '{"rate":"30/m"}',
+    })
+    expect(explain(check('x'))).toEqual({ reason: 'malformed', caveat: null })
+    expect(explain(check(TOKEN))).toEqual({ reason: null, caveat: null })
+  })
+
+  it('repeats nothing of a token whose signature does not fit', () => {
+    const forged = encodeToken(mintWith(Buffer.alloc(32), ID, ['{"hunter2":1}']))
+    expect(JSON.stringify(explainVerdict(check(forged)))).not.toContain('hunter2')
   })
 })

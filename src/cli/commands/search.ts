@@ -1,6 +1,13 @@
 import type { Command } from 'commander'
 import { VaultError } from '../../errors.js'
-import { parseBaseUrl, SEARCH_CREDENTIAL, SEARCH_TOOL, search } from '../../search/search.js'
+import {
+  checkSearch,
+  DEFAULT_RESULTS,
+  parseBaseUrl,
+  SEARCH_CREDENTIAL,
+  SEARCH_TOOL,
+  search,
+} from '../../search/search.js'
 import type { Secret } from '../../secret.js'
 import type { Vault } from '../../vault/vault.js'
 import { addCommand } from '../command.js'
@@ -9,7 +16,7 @@ import { type CommandShape, type GlobalOptions, wholeNumber } from '../flags.js'
 import { openForReading } from '../open-vault.js'
 import { NO_TOKEN_ARGUMENT, readToken, TOKEN_FILE_FLAG } from '../read-token.js'
 import { withSpinner } from '../spinner.js'
-import { checkToken } from '../token-access.js'
+import { checkToken, spendCall } from '../token-access.js'
 import { visible } from '../visible.js'
 
 /** Options of `search`. */
@@ -46,29 +53,38 @@ export function addSearchCommand(parent: Command, context: Context, run = runSea
   addCommand(parent, SEARCH, (options) => run(options, context))
 }
 
-/** Searches the web: checks the token, loads the credential for this one request, calls. */
+/**
+ * Searches the web: checks the token, loads the credential for this one request, spends a call of the token, calls. What
+ * can be found wrong before the request is sent spends nothing.
+ */
 export async function runSearch(options: SearchOptions, context: Context): Promise<void> {
   const token = await readToken(options, context)
   const { vault, access } = await openForReading(options, context, 'needed')
-  const verdict = checkToken(token, { tool: SEARCH_TOOL, method: 'tools' }, { vault, access })
-  if (!verdict.allowed) {
-    throw new VaultError('UNAUTHORIZED', 'Unauthorized or expired token', {
-      hints: ['mcpvault token create --tools web_search'],
-    })
-  }
+  const { query, numResults = DEFAULT_RESULTS } = options
+  const args = { query, num_results: numResults }
+  const verdict = checkToken(token, { tool: SEARCH_TOOL, method: 'tools', args }, { vault, access })
+  if (!verdict.allowed) throw unauthorized()
   const credential = loadCredential(vault, context)
   try {
     const baseUrl = parseBaseUrl(context.env.SCAVIO_BASE_URL)
+    checkSearch(query, { credential, numResults })
+    if (!(await spendCall(verdict, { vault, access }))) throw unauthorized()
     const answer = await withSpinner(
       context,
       { label: 'searching', quiet: options.quiet },
-      search(options.query, { credential, baseUrl, numResults: options.numResults }),
+      search(query, { credential, baseUrl, numResults }),
     )
     if (options.json) context.stdout.write(answer.body.endsWith('\n') ? answer.body : `${answer.body}\n`)
     else context.stdout.write(formatResults(answer.results))
   } finally {
     credential.wipe()
   }
+}
+
+function unauthorized(): VaultError {
+  return new VaultError('UNAUTHORIZED', 'Unauthorized or expired token', {
+    hints: ['mcpvault token create --tools web_search'],
+  })
 }
 
 function loadCredential(vault: Vault, context: Context): Secret {

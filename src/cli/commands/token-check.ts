@@ -1,13 +1,17 @@
 import type { Command } from 'commander'
 import { VaultError } from '../../errors.js'
 import { TokenRecords } from '../../tokens/records.js'
-import { verifyToken } from '../../tokens/verify.js'
+import type { Arguments } from '../../tokens/argument-rules.js'
+import { type Verdict, verifyToken } from '../../tokens/verify.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import { TOKEN_CHECK, type TokenCheckOptions } from '../hot-commands.js'
 import { openForReading } from '../open-vault.js'
 import { createPrinter } from '../printer.js'
-import { readToken } from '../read-token.js'
+import { readText, readToken } from '../read-token.js'
+import { visible } from '../visible.js'
+
+const MAX_ARGUMENTS_BYTES = 1024 * 1024
 
 /** Registers `token check`. */
 export function addTokenCheckCommand(parent: Command, context: Context, run = runTokenCheck): void {
@@ -23,13 +27,54 @@ export async function runTokenCheck(options: TokenCheckOptions, context: Context
     })
   }
   const token = await readToken(options, context)
+  const args = await readArguments(options, context)
   const { vault, access } = await openForReading(options, context, 'needed')
   const records = TokenRecords.open(access.store, vault)
-  const verdict = verifyToken(token, { method: 'tools', tool }, { records, nowMs: context.now() })
-  if (options.json) {
-    createPrinter(context, options).json({ allowed: verdict.allowed, id: verdict.allowed ? verdict.id : null, tool })
-  } else if (!options.quiet) {
-    context.stderr.write(verdict.allowed ? `token ${verdict.id} may call ${tool}\n` : 'Unauthorized or expired token\n')
-  }
+  const verdict = verifyToken(token, { method: 'tools', tool, args }, { records, nowMs: context.now() })
+  await printVerdict(verdict, { ...options, tool }, context)
   return verdict.allowed ? 0 : 1
+}
+
+async function printVerdict(
+  verdict: Verdict,
+  options: TokenCheckOptions & { readonly tool: string },
+  context: Context,
+): Promise<void> {
+  const { json, quiet, explain, tool } = options
+  // Loaded for whoever asks: `token check` is waited for.
+  const explanation = explain ? (await import('../../tokens/explain.js')).explainVerdict(verdict) : undefined
+  const printer = createPrinter(context, options)
+  if (json) {
+    const answer = { allowed: verdict.allowed, id: verdict.allowed ? verdict.id : null, tool }
+    printer.json(explanation === undefined ? answer : { ...answer, ...explanation.members })
+  } else if (!quiet) {
+    context.stderr.write(verdict.allowed ? `token ${verdict.id} may call ${tool}\n` : 'Unauthorized or expired token\n')
+    if (explanation !== undefined && !verdict.allowed) context.stderr.write(`${visible(explanation.sentence)}\n`)
+  }
+}
+
+/** Reads the arguments of the call. @throws {VaultError} INPUT if they are no JSON object, USAGE, NOT_FOUND */
+async function readArguments(options: TokenCheckOptions, context: Context): Promise<Arguments | undefined> {
+  const { args: file, tokenFile } = options
+  if (file === undefined) return undefined
+  if (file === '-' && tokenFile === '-') {
+    throw new VaultError('USAGE', 'cannot read both the token and the arguments from stdin', {
+      hints: ['put the token into MCPVAULT_TOKEN'],
+    })
+  }
+  const text = await readText(file, context, { what: 'file of arguments', maxBytes: MAX_ARGUMENTS_BYTES })
+  const args = parseJson(text)
+  if (typeof args === 'object' && args !== null && !Array.isArray(args)) return args as Arguments
+  throw new VaultError('INPUT', 'cannot read the arguments of the call: expected a JSON object', {
+    hints: [`echo '{"query":"mcp"}' | mcpvault token check --tool web_search --args -`],
+  })
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // JSON.parse quotes its input.
+    return undefined
+  }
 }

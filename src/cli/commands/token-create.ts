@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { VaultError } from '../../errors.js'
+import type { ArgumentRule } from '../../tokens/argument-rules.js'
 import {
   ANY_TOOL,
   type Caveat,
@@ -13,9 +14,9 @@ import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
 import { openForReading } from '../open-vault.js'
-import { createPrinter } from '../printer.js'
+import { countOf, createPrinter } from '../printer.js'
 import { tokenAccess } from '../token-access.js'
-import { METHODS_FLAG, TOOLS_FLAG, TTL_FLAG } from '../token-flags.js'
+import { ARG_FLAG, CALLS_FLAG, METHODS_FLAG, TOOLS_FLAG, TTL_FLAG } from '../token-flags.js'
 
 /** Options of `token create`. */
 export interface TokenCreateOptions extends GlobalOptions {
@@ -23,6 +24,8 @@ export interface TokenCreateOptions extends GlobalOptions {
   readonly methods?: readonly Method[]
   readonly ttlSeconds?: number
   readonly label?: string
+  readonly calls?: number
+  readonly rules: readonly ArgumentRule[]
 }
 
 const TOKEN_CREATE: CommandShape<TokenCreateOptions> = {
@@ -31,11 +34,17 @@ const TOKEN_CREATE: CommandShape<TokenCreateOptions> = {
     TOOLS_FLAG,
     { ...TTL_FLAG, help: 'how long it lives, at most 30d (1h)' },
     { key: 'label', long: '--label', value: 'NAME', help: 'a name to revoke it by' },
+    CALLS_FLAG,
+    ARG_FLAG,
     METHODS_FLAG,
   ],
   examples: [
     ['half an hour of one tool, in a script', 'TOKEN=$(mcpvault token create --tools web_search --ttl 30m)'],
     ['a token with a name to revoke it by', 'mcpvault token create --tools web_search,github/get_issue --label ci'],
+    [
+      'a hundred calls, with few results each',
+      "mcpvault token create --tools web_search --calls 100 --arg 'web_search:num_results<=5'",
+    ],
   ],
 }
 
@@ -46,7 +55,7 @@ export function addTokenCreateCommand(parent: Command, context: Context, run = r
 
 /** Makes a token and prints it alone on stdout. */
 export async function runTokenCreate(options: TokenCreateOptions, context: Context): Promise<void> {
-  const { tools, methods, ttlSeconds, label } = options
+  const { tools, methods, ttlSeconds, label, calls, rules } = options
   if (tools === undefined) {
     throw new VaultError('USAGE', 'cannot create a token without saying what it may call', {
       hints: ['mcpvault token create --tools web_search'],
@@ -59,12 +68,14 @@ export async function runTokenCreate(options: TokenCreateOptions, context: Conte
     methods,
     ttlSeconds: ttlSeconds ?? DEFAULT_TTL_SECONDS,
     label,
+    calls,
+    rules,
   })
   if (!options.json) printer.result(`${token}\n`)
   if (tools.includes(ANY_TOOL)) printer.warn('this token may call every tool, also those that are added later')
   const scope = describeScope(record.caveats)
   printer.done(
-    `created token ${record.id}${label === undefined ? '' : ` "${label}"`} for ${scope.tools.join(', ')} until ${scope.before}`,
+    `created token ${record.id}${label === undefined ? '' : ` "${label}"`} for ${scope.tools.join(', ')} until ${scope.before}${calls === undefined ? '' : `, at most ${countOf(calls, 'call')}`}`,
     {
       token,
       id: record.id,

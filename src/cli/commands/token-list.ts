@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { formatSpan } from '../../duration.js'
 import { formatUtc } from '../../timestamp.js'
+import { createdCallsLeft } from '../../tokens/budget.js'
 import { intersectCaveats } from '../../tokens/caveats.js'
 import type { TokenRecord } from '../../tokens/record-line.js'
 import { TokenRecords } from '../../tokens/records.js'
@@ -32,13 +33,17 @@ export async function runTokenList(options: TokenListOptions, context: Context):
   const { vault, access } = await openForReading(options, context, 'needed')
   const records = TokenRecords.open(access.store, vault)
   const nowMs = context.now()
-  const listed = options.all ? records.all() : records.live(nowMs)
+  const listed = (options.all ? records.all() : records.live(nowMs)).map((record) => {
+    return { record, left: createdCallsLeft(record, records.tokensKey) }
+  })
+  // The last column, and only where it says something: scripts count the columns before it.
+  const hasBudgets = listed.some(({ left }) => left !== undefined)
   const printer = createPrinter(context, options)
-  if (options.json) printer.json(listed.map((record) => toJson(record, nowMs)))
+  if (options.json) printer.json(listed.map(({ record, left }) => toJson(record, left, nowMs)))
   else {
     await printer.table({
-      headers: ['id', 'label', 'tools', 'methods', 'expires', 'state'],
-      rows: listed.map((record) => {
+      headers: ['id', 'label', 'tools', 'methods', 'expires', 'state', ...(hasBudgets ? ['calls left'] : [])],
+      rows: listed.map(({ record, left }) => {
         const { tools, methods, before } = describeScope(record.caveats)
         const state = stateOf(record, nowMs)
         const seconds = ((intersectCaveats(record.caveats).beforeMs ?? nowMs) - nowMs) / 1000
@@ -50,6 +55,7 @@ export async function runTokenList(options: TokenListOptions, context: Context):
           methods.join(','),
           { plain: before ?? '-', shown },
           { plain: state, tone: state === 'live' ? 'good' : 'faint' },
+          ...(hasBudgets ? [left === undefined ? '-' : `${left}`] : []),
         ]
       }),
       empty: options.all ? 'no token was created yet: mcpvault token create --tools NAMES' : 'no token is alive',
@@ -62,7 +68,7 @@ function stateOf(record: TokenRecord, nowMs: number): 'live' | 'expired' | 'revo
   return nowMs < (intersectCaveats(record.caveats).beforeMs ?? 0) ? 'live' : 'expired'
 }
 
-function toJson(record: TokenRecord, nowMs: number): Record<string, unknown> {
+function toJson(record: TokenRecord, left: number | undefined, nowMs: number): Record<string, unknown> {
   return {
     id: record.id,
     label: record.label ?? null,
@@ -70,6 +76,6 @@ function toJson(record: TokenRecord, nowMs: number): Record<string, unknown> {
     created: formatUtc(record.createdMs),
     revoked: record.revokedMs === undefined ? null : formatUtc(record.revokedMs),
     state: stateOf(record, nowMs),
-    calls_left: null,
+    calls_left: left ?? null,
   }
 }

@@ -1,25 +1,28 @@
 import type { Command } from 'commander'
 import { VaultError } from '../../errors.js'
-import { formatBefore, type Method } from '../../tokens/caveats.js'
+import type { ArgumentRule } from '../../tokens/argument-rules.js'
+import { CALLS_NONCE_BYTES, formatBefore, type Method } from '../../tokens/caveats.js'
 import { describeToken, narrowToken } from '../../tokens/token.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
-import { createPrinter } from '../printer.js'
+import { countOf, createPrinter } from '../printer.js'
 import { NO_TOKEN_ARGUMENT, readToken, TOKEN_FILE_FLAG } from '../read-token.js'
-import { METHODS_FLAG, TOOLS_FLAG, TTL_FLAG } from '../token-flags.js'
+import { ARG_FLAG, CALLS_FLAG, METHODS_FLAG, TOOLS_FLAG, TTL_FLAG } from '../token-flags.js'
 
 /** Options of `token narrow`. */
 export interface TokenNarrowOptions extends GlobalOptions {
   readonly tools?: readonly string[]
   readonly methods?: readonly Method[]
   readonly ttlSeconds?: number
+  readonly calls?: number
+  readonly rules: readonly ArgumentRule[]
   readonly tokenFile?: string
 }
 
 const TOKEN_NARROW: CommandShape<TokenNarrowOptions> = {
   name: 'token narrow',
-  flags: [TOOLS_FLAG, TTL_FLAG, METHODS_FLAG, TOKEN_FILE_FLAG],
+  flags: [TOOLS_FLAG, TTL_FLAG, CALLS_FLAG, ARG_FLAG, METHODS_FLAG, TOKEN_FILE_FLAG],
   refuseExtra: NO_TOKEN_ARGUMENT,
   refuseFlags: { '--token': NO_TOKEN_ARGUMENT },
   examples: [
@@ -39,15 +42,17 @@ export function addTokenNarrowCommand(parent: Command, context: Context, run = r
 export async function runTokenNarrow(options: TokenNarrowOptions, context: Context): Promise<void> {
   const token = await readToken(options, context)
   if (token === undefined) throw missingToken()
-  const { tools, methods, ttlSeconds } = options
+  const { tools, methods, ttlSeconds, rules } = options
+  const limit = options.calls
+  const calls = limit === undefined ? undefined : { limit, nonce: context.randomBytes(CALLS_NONCE_BYTES) }
   if (ttlSeconds === 0) throw new VaultError('USAGE', 'cannot narrow the token to no time at all')
   const beforeEpochMs = ttlSeconds === undefined ? undefined : context.now() + ttlSeconds * 1000
-  const narrowed = narrowToken(token, { tools, methods, beforeEpochMs })
+  const narrowed = narrowToken(token, { tools, methods, beforeEpochMs, rules, calls })
   const { id, scope } = describeToken(narrowed)
   const before = scope.beforeMs === undefined ? null : formatBefore(scope.beforeMs)
   if (!options.json) context.stdout.write(`${narrowed}\n`)
   createPrinter(context, options).done(
-    `narrowed token ${id} to ${scope.tools.join(', ')} until ${before ?? 'its end'}; revoking ${id} ends both`,
+    `narrowed token ${id} to ${scope.tools.join(', ')} until ${before ?? 'its end'}${limit === undefined ? '' : `, at most ${countOf(limit, 'call')}`}; revoking ${id} ends both`,
     {
       token: narrowed,
       id,

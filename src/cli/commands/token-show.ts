@@ -2,6 +2,8 @@ import type { Command } from 'commander'
 import { VaultError } from '../../errors.js'
 import { caveatToJson, formatBefore } from '../../tokens/caveats.js'
 import { TokenRecords } from '../../tokens/records.js'
+import { formatRule } from '../../tokens/argument-rules.js'
+import { callsLeft } from '../../tokens/budget.js'
 import { describeToken } from '../../tokens/token.js'
 import { verifyGenuine } from '../../tokens/verify.js'
 import { addCommand } from '../command.js'
@@ -35,7 +37,7 @@ export async function runTokenShow(options: TokenShowOptions, context: Context):
   const token = await readToken(options, context)
   if (token === undefined) throw missingToken()
   const { id, caveats, scope, hasUnknown } = describeToken(token)
-  const state = await judge(token, options, context)
+  const { state, left } = await judge(token, options, context)
   const before = scope.beforeMs === undefined ? null : formatBefore(scope.beforeMs)
   const isExpired = scope.beforeMs !== undefined && context.now() >= scope.beforeMs
   const printer = createPrinter(context, options)
@@ -50,6 +52,7 @@ export async function runTokenShow(options: TokenShowOptions, context: Context):
       unknown_caveats: hasUnknown,
       state,
       verified: state !== 'not verified',
+      ...(left === undefined ? {} : { calls_left: left }),
     })
     return
   }
@@ -60,6 +63,8 @@ export async function runTokenShow(options: TokenShowOptions, context: Context):
       ['methods', scope.methods.join(',')],
       ['tools', scope.tools.join(',')],
       ['before', before ?? '-'],
+      ...scope.rules.map((rule): [string, string] => ['argument', formatRule(rule)]),
+      ...(scope.mostCalls === undefined ? [] : [['calls', describeCalls(scope.mostCalls, left)] as const]),
       ['state', isExpired && state !== 'revoked' ? `${state}, expired` : state],
       ...(hasUnknown
         ? [['warning', 'a caveat is unknown to this version, so the token is always refused'] as const]
@@ -72,14 +77,24 @@ export async function runTokenShow(options: TokenShowOptions, context: Context):
 type TokenState = 'genuine' | 'revoked' | 'not genuine' | 'not verified'
 
 /** Whether the token is one of this vault's; "not verified" where there is no vault or no key to ask. */
-async function judge(token: string, options: TokenShowOptions, context: Context): Promise<TokenState> {
+async function judge(
+  token: string,
+  options: TokenShowOptions,
+  context: Context,
+): Promise<{ readonly state: TokenState; readonly left?: number | undefined }> {
   try {
     const { vault, access } = await openForReading(options, context, 'if-there')
-    if (access.key === undefined) return 'not verified'
-    return verifyGenuine(token, TokenRecords.open(access.store, vault))
+    if (access.key === undefined) return { state: 'not verified' }
+    const records = TokenRecords.open(access.store, vault)
+    return { state: verifyGenuine(token, records), left: callsLeft(token, records) }
   } catch (error) {
     const isMissing = error instanceof VaultError && error.code === 'NOT_FOUND' && options.vault === undefined
-    if (isMissing) return 'not verified'
+    if (isMissing) return { state: 'not verified' }
     throw error
   }
+}
+
+/** How many calls are left is in the vault's records. */
+function describeCalls(most: number, left: number | undefined): string {
+  return left === undefined ? `at most ${most}` : `${left} left of at most ${most}`
 }
