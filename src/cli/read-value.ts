@@ -40,6 +40,7 @@ export const NO_VALUE_ARGUMENT =
 export const MAX_VALUE_BYTES = 1024 * 1024
 
 const DEFAULT_LENGTH = 48
+const CHUNK_BYTES = 256 * 1024
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
 
 /**
@@ -116,29 +117,41 @@ async function readSource(source: Source, { subject, options, context }: Reading
   // The newline that will be stripped does not count.
   const maxBytes = MAX_VALUE_BYTES + 2
   if (source === 'stdin') return context.stdin.readAll(maxBytes)
-  return readValueFile(resolve(context.cwd, options.fromFile ?? ''), maxBytes)
+  return readFileOrPipe(resolve(context.cwd, options.fromFile ?? ''), maxBytes, 'value')
 }
 
-/** A FIFO is as good as a file: `--from-file <(command)` is how shells hand over what a command prints. */
-function readValueFile(path: string, maxBytes: number): Buffer {
-  const bytes = Buffer.alloc(maxBytes + 1)
+/**
+ * Reads a file of secrets to its end. A FIFO is as good as a file: `--from-file <(command)` is how shells hand over what a
+ * command prints.
+ *
+ * @param what What is read, for messages: `value`.
+ * @throws {VaultError} INPUT if it cannot be read or is longer than `maxBytes`.
+ */
+export function readFileOrPipe(path: string, maxBytes: number, what: string): Buffer {
+  const chunks: Buffer[] = []
   let length = 0
   try {
     const fd = openSync(path, 'r')
     try {
-      for (let count = -1; count !== 0 && length < bytes.length; length += count) {
-        count = readSync(fd, bytes, length, bytes.length - length, null)
+      for (let count = -1; count !== 0 && length <= maxBytes; length += count) {
+        const chunk = Buffer.alloc(CHUNK_BYTES)
+        count = readSync(fd, chunk)
+        chunks.push(chunk.subarray(0, count))
       }
     } finally {
       closeSync(fd)
     }
+    if (length > maxBytes) {
+      const most = `${Math.floor(maxBytes / MAX_VALUE_BYTES)} MiB`
+      throw new VaultError('INPUT', `cannot read the ${what} from "${path}": it is longer than ${most}`)
+    }
+    return Buffer.concat(chunks)
   } catch (error) {
-    throw new VaultError('INPUT', `cannot read the value from "${path}": ${fileReason(error)}`, { cause: error })
+    if (error instanceof VaultError) throw error
+    throw new VaultError('INPUT', `cannot read the ${what} from "${path}": ${fileReason(error)}`, { cause: error })
+  } finally {
+    for (const chunk of chunks) chunk.fill(0)
   }
-  if (length > maxBytes) throw tooLong()
-  const value = Buffer.from(bytes.subarray(0, length))
-  bytes.fill(0)
-  return value
 }
 
 function fileReason(error: unknown): string {

@@ -62,9 +62,19 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import('./commands/rollback.js')).addRollbackCommand,
       },
       {
+        name: 'rename',
+        summary: 'gives a credential another name',
+        load: async () => (await import('./commands/rename.js')).addRenameCommand,
+      },
+      {
         name: 'remove',
         summary: 'removes a credential for good',
         load: async () => (await import('./commands/remove.js')).addRemoveCommand,
+      },
+      {
+        name: 'import',
+        summary: 'takes in a .env file, JSON or a tutorial vault at once',
+        load: async () => (await import('./commands/import.js')).addImportCommand,
       },
       {
         name: 'export',
@@ -157,6 +167,17 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         name: 'demo',
         summary: 'plays the whole story in a temporary folder',
         load: async () => (await import('./commands/demo.js')).addDemoCommand,
+      },
+      {
+        name: 'key',
+        summary: 'looks after the key',
+        rows: [
+          {
+            name: 'check',
+            summary: 'asks whether the key that is found is the right one',
+            load: async () => (await import('./commands/key-check.js')).addKeyCheckCommand,
+          },
+        ],
       },
       {
         name: 'upgrade',

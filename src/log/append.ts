@@ -32,6 +32,9 @@ export interface LogHead {
  */
 const WRITE_BYTES = 4096
 const MAX_FOREIGN_BYTES = 256 * 1024 * 1024
+/** From so many records on, writing a log of at most this size anew costs less than syncing page after page. */
+const MANY_RECORDS = 256
+const SMALL_LOG_BYTES = 16 * 1024 * 1024
 const END = ']\n'
 
 /**
@@ -54,7 +57,8 @@ export function appendRecords(tx: Transaction, records: readonly LogRecord[]): v
   }
   try {
     const tail = readTail(reader)
-    if (tail.layout === 'foreign') relayLog(tx, reader, lines)
+    const isCheapAnew = lines.length >= MANY_RECORDS && reader.size <= SMALL_LOG_BYTES && tail.layout === 'line'
+    if (tail.layout === 'foreign' || isCheapAnew) relayLog(tx, reader, lines)
     else appendLines(tx, { reader, tail, lines })
   } finally {
     reader.close()

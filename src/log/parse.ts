@@ -3,7 +3,7 @@ import type { LogRecord } from './record.js'
 /** What stands in the file, for the records that had to be bent to fit {@link LogRecord}. */
 const RAW = new WeakMap<object, object>()
 
-const TEXTS = ['subject', 'id', 'by', 'reason', 'prev', 'hash'] as const
+const TEXTS = ['subject', 'from', 'id', 'by', 'reason', 'prev', 'hash'] as const
 const COUNTS = ['version', 'count', 'seq'] as const
 
 /**

@@ -34,6 +34,8 @@ export interface LogRecord {
   readonly rotated_at: string
   readonly action: LogAction
   readonly subject?: string
+  /** The name before, of a credential that was `renamed`. */
+  readonly from?: string
   readonly version?: number
   /** How many credentials a record stands for that names none (`imported`). */
   readonly count?: number
@@ -52,7 +54,7 @@ export interface LogRecord {
 
 /** What the caller knows of a record before it is chained. */
 export type LogFields = Pick<LogRecord, 'credential' | 'rotated_at' | 'action'> &
-  Partial<Pick<LogRecord, 'subject' | 'version' | 'count' | 'by' | 'reason'>>
+  Partial<Pick<LogRecord, 'subject' | 'from' | 'version' | 'count' | 'by' | 'reason'>>
 
 /** A record's place in the chain. */
 export interface LogPlace {
@@ -82,6 +84,7 @@ export function sealRecord(fields: LogFields, { seq, prev, id }: LogPlace): Seal
     rotated_at: fields.rotated_at,
     action: fields.action,
     ...(fields.subject === undefined ? {} : { subject: fields.subject }),
+    ...(fields.from === undefined ? {} : { from: fields.from }),
     ...(fields.version === undefined ? {} : { version: fields.version }),
     ...(fields.count === undefined ? {} : { count: fields.count }),
     seq,

@@ -11,12 +11,17 @@ const NEW_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.:/@-]{0,255}$/
  * @throws {VaultError} INPUT
  */
 export function checkNewName(name: string): void {
-  if (NEW_NAME.test(name)) return
+  if (isNewName(name)) return
   throw new VaultError('INPUT', 'cannot use that name for a credential', {
     hints: [
       'a name starts with a letter, a digit or _, goes on with those or . : / @ -, and has at most 256 characters',
     ],
   })
+}
+
+/** Tells whether a new credential may have a name. */
+export function isNewName(name: string): boolean {
+  return NEW_NAME.test(name)
 }
 
 /** Builds the error for a credential that is not there, with the nearest name as a suggestion. */
@@ -30,6 +35,12 @@ export function unknownName(name: string, names: readonly string[]): VaultError 
 /** Builds the error for storing over a credential. */
 export function existsAlready(name: string): VaultError {
   return new VaultError('EXISTS', `cannot store "${name}": it exists already`, { hints: [`mcpvault rotate ${name}`] })
+}
+
+/** Builds the error for renaming to a name that is taken. */
+export function isTaken(name: string, to: string): VaultError {
+  const why = name === to ? 'that is its name' : `there is a credential named "${to}"`
+  return new VaultError('EXISTS', `cannot rename "${name}" to "${to}": ${why}`, { hints: ['mcpvault list'] })
 }
 
 /** Writes a name or path as a word of a POSIX shell, for commands in hints. */

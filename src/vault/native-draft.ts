@@ -1,7 +1,8 @@
 import { VaultError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import { clampTime, formatUtc } from '../timestamp.js'
-import { checkNewName, existsAlready, shellWord, unknownName } from './name.js'
+import { type ImportedValue, type ImportOptions, type ImportStep, planImport, refuseConflicts } from './import.js'
+import { checkNewName, existsAlready, isTaken, shellWord, unknownName } from './name.js'
 import {
   damaged,
   formatEntry,
@@ -20,6 +21,7 @@ import {
   type LogEvent,
   MAX_ENTRIES,
   MAX_VALUE_BYTES,
+  type RenameOptions,
   type RotatedVersion,
 } from './vault.js'
 
@@ -74,8 +76,7 @@ export class NativeDraft implements Draft {
 
   rotate(name: string, value: Secret, options: DraftOptions & { readonly graceSeconds: number }): RotatedVersion {
     const entry = this.#entry(name)
-    const current = this.#current(entry)
-    if (this.#vault.openVersion(name, current).use((bytes) => bytes.equals(value.reveal()))) {
+    if (this.#holds(name, value)) {
       throw new VaultError('INPUT', `cannot rotate "${name}": the new value is the current one`, {
         hints: ['nothing was changed; make a new key at the provider first'],
       })
@@ -115,10 +116,58 @@ export class NativeDraft implements Draft {
     this.#log('removed', name, { version, reason: options.reason })
   }
 
+  /** The name is a part of what each value is bound to, so every kept version is sealed anew. */
+  rename(name: string, { to, reason }: RenameOptions): void {
+    const entry = this.#entry(name)
+    checkNewName(to)
+    if (this.has(to)) throw isTaken(name, to)
+    const versions = entry.versions.map((version) =>
+      this.#vault.openVersion(name, version).use((value) => ({ ...version, ...this.#encrypt(to, value, version.ver) })),
+    )
+    this.#lines.delete(name)
+    this.#put(to, { ...entry, versions })
+    this.#log('renamed', to, { from: name, version: this.#current(entry).ver, reason })
+  }
+
   /** Adds a credential with a known date, without a record of its own (`upgrade` writes one for all). */
   adopt(name: string, value: Secret, sinceMs: number | undefined): void {
     const since = sinceMs === undefined ? undefined : formatUtc(sinceMs)
     this.#put(name, { versions: [this.#seal(name, value, { ver: 1, since })] })
+  }
+
+  /** One record stands for all: a record for each would not fit into the header. */
+  importAll(values: readonly ImportedValue[], options: ImportOptions): readonly ImportStep[] {
+    const steps = planImport(
+      values,
+      { has: (name) => this.has(name), holds: this.#holds.bind(this) },
+      options.onConflict,
+    )
+    refuseConflicts(steps)
+    const counts = { stored: 0, rotated: 0, retired: 0 }
+    for (const [index, { name, value, sinceMs }] of values.entries()) {
+      const fate = steps[index]?.fate
+      const since = sinceMs ?? Date.parse(this.#nowText)
+      if (fate === 'stored') this.adopt(name, value, since)
+      if (fate === 'rotated') {
+        const { graceSeconds } = options
+        const { retired } = this.#advance(name, this.#entry(name), { value, since: formatUtc(since), graceSeconds })
+        if (retired !== undefined) counts.retired += 1
+      }
+      if (fate === 'stored' || fate === 'rotated') counts[fate] += 1
+      options.onProgress?.(index + 1, values.length)
+    }
+    if (this.#lines.size > MAX_ENTRIES)
+      throw new VaultError('INPUT', 'cannot import: the vault would hold more than 100,000 credentials, its limit')
+    const base = { credential: null, rotated_at: this.#nowText }
+    if (counts.retired > 0) this.events.push({ ...base, action: 'retired', count: counts.retired })
+    const count = counts.stored + counts.rotated
+    if (count > 0) this.events.push({ ...base, action: 'imported', count, reason: options.reason })
+    return steps
+  }
+
+  #holds(name: string, value: Secret): boolean {
+    const current = this.#current(this.#entry(name))
+    return this.#vault.openVersion(name, current).use((bytes) => bytes.equals(value.reveal()))
   }
 
   /** Seals the changed file under a new generation. */
@@ -134,6 +183,17 @@ export class NativeDraft implements Draft {
 
   /** Makes `value` the current version; the current becomes the previous one, and an older previous one goes. */
   #promote(name: string, entry: NativeEntry, options: PromoteOptions): RotatedVersion {
+    const rotated = this.#advance(name, entry, options)
+    if (rotated.retired !== undefined) this.#log('retired', name, { version: rotated.retired })
+    this.#log(options.action, name, { version: rotated.version, reason: options.reason })
+    return rotated
+  }
+
+  #advance(
+    name: string,
+    entry: NativeEntry,
+    options: Pick<PromoteOptions, 'value' | 'since' | 'graceSeconds'>,
+  ): RotatedVersion & { readonly version: number } {
     const current = this.#current(entry)
     const retired = entry.versions.find((version) => version.stage === 'previous')
     const ver = Math.max(...entry.versions.map((version) => version.ver)) + 1
@@ -142,11 +202,7 @@ export class NativeDraft implements Draft {
     const previous: NativeVersion = { ...kept, stage: 'previous', until: formatUtc(untilMs) }
     const next = this.#seal(name, options.value, { ver, since: options.since })
     this.#put(name, { ...entry, versions: [next, previous] })
-    if (retired !== undefined) {
-      this.dropsValues = true
-      this.#log('retired', name, { version: retired.ver })
-    }
-    this.#log(options.action, name, { version: ver, reason: options.reason })
+    if (retired !== undefined) this.dropsValues = true
     return { version: ver, previous: current.ver, previousUntilMs: untilMs, retired: retired?.ver }
   }
 
@@ -157,11 +213,15 @@ export class NativeDraft implements Draft {
   ): NativeVersion {
     if (value.reveal().length > MAX_VALUE_BYTES)
       throw new VaultError('INPUT', `cannot keep the value of "${name}": it is over 1 MiB`)
-    this.#encryptions += 1
-    const aad = valueContext(this.#vault.parts.header, name, options.ver)
-    const { n, c } = sealValue(this.#keys, value.reveal(), { aad, randomBytes: this.#randomBytes })
+    const { n, c } = this.#encrypt(name, value.reveal(), options.ver)
     const since = options.since === undefined ? {} : { since: options.since }
     return { ver: options.ver, stage: 'current', n, c, created: this.#nowText, ...since }
+  }
+
+  #encrypt(name: string, value: Buffer, ver: number): Pick<NativeVersion, 'n' | 'c'> {
+    this.#encryptions += 1
+    const aad = valueContext(this.#vault.parts.header, name, ver)
+    return sealValue(this.#keys, value, { aad, randomBytes: this.#randomBytes })
   }
 
   #put(name: string, entry: NativeEntry): void {
@@ -184,10 +244,11 @@ export class NativeDraft implements Draft {
   #log(
     action: LogEvent['action'],
     name: string,
-    fields: { readonly version: number; readonly reason?: string | undefined },
+    { version, ...fields }: { readonly version: number; readonly from?: string; readonly reason?: string | undefined },
   ): void {
+    const from = fields.from === undefined ? {} : { from: fields.from }
     const reason = fields.reason === undefined ? {} : { reason: fields.reason }
-    this.events.push({ credential: name, rotated_at: this.#nowText, action, version: fields.version, ...reason })
+    this.events.push({ credential: name, rotated_at: this.#nowText, action, ...from, version, ...reason })
   }
 }
 

@@ -64,7 +64,8 @@ function notAVault(): VaultError {
   )
 }
 
-function isJsonObject(text: string): boolean {
+/** Tells whether a text is one JSON object, with or without a byte order mark before it. */
+export function isJsonObject(text: string): boolean {
   try {
     const value: unknown = JSON.parse(text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text)
     return typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -73,8 +74,8 @@ function isJsonObject(text: string): boolean {
   }
 }
 
-/** Walks the members of a text that is known to be a JSON object. */
-function* scanMembers(text: string): Generator<TutorialMember> {
+/** Walks the members of a text that is known to be a JSON object, repeated ones too. */
+export function* scanMembers(text: string): Generator<TutorialMember> {
   let at = skipSpace(text, text.indexOf('{') + 1)
   while (text[at] !== '}') {
     const keyStart = at
@@ -134,21 +135,42 @@ export function renameMember(file: TutorialFile, member: TutorialMember, name: s
   return file.text.slice(0, member.keyStart) + JSON.stringify(name) + file.text.slice(member.keyEnd)
 }
 
+/** Replaces the values of many members and adds the others at the end, in one pass. */
+export function setMembers(file: TutorialFile, values: ReadonlyMap<string, string>): string {
+  let text = ''
+  let at = 0
+  for (const { name, valueStart, valueEnd } of file.members.values()) {
+    const value = values.get(name)
+    if (value === undefined) continue
+    text += file.text.slice(at, valueStart) + JSON.stringify(value)
+    at = valueEnd
+  }
+  const replaced = parseTutorial(Buffer.from(text + file.text.slice(at)))
+  const added = [...values].filter(([name]) => !file.members.has(name))
+  return added.length === 0 ? replaced.text : appendMembers(replaced, added)
+}
+
 /** Adds a member at the end, spaced as the last one is. */
 export function appendMember(file: TutorialFile, name: string, value: string): string {
+  return appendMembers(file, [[name, value]])
+}
+
+function appendMembers(file: TutorialFile, added: readonly (readonly [name: string, value: string])[]): string {
   const members = [...file.members.values()]
   const last = members.at(-1)
-  const pair = (colon: string): string => JSON.stringify(name) + colon + JSON.stringify(value)
+  const pairs = (colon: string): readonly string[] =>
+    added.map(([name, value]) => JSON.stringify(name) + colon + JSON.stringify(value))
   if (last === undefined) {
     const open = file.text.indexOf('{')
     const close = file.text.lastIndexOf('}')
-    return `${file.text.slice(0, open + 1)}\n  ${pair(': ')}\n${file.text.slice(close)}`
+    return `${file.text.slice(0, open + 1)}\n  ${pairs(': ').join(',\n  ')}\n${file.text.slice(close)}`
   }
   const before = members.at(-2)
   const gapStart = before === undefined ? file.text.indexOf('{') + 1 : file.text.indexOf(',', before.valueEnd) + 1
   const gap = file.text.slice(gapStart, last.keyStart)
   const colon = file.text.slice(last.keyEnd, last.valueStart)
-  return `${file.text.slice(0, last.valueEnd)},${gap}${pair(colon)}${file.text.slice(last.valueEnd)}`
+  const text = pairs(colon).map((pair) => `,${gap}${pair}`)
+  return `${file.text.slice(0, last.valueEnd)}${text.join('')}${file.text.slice(last.valueEnd)}`
 }
 
 /** Takes a member out, with the comma that joined it to its neighbour. */

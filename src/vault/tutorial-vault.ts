@@ -6,7 +6,8 @@ import { VaultError } from '../errors.js'
 import { Secret } from '../secret.js'
 import { formatNaive } from '../timestamp.js'
 import type { RawKey, VaultKey } from './key.js'
-import { checkNewName, existsAlready, unknownName } from './name.js'
+import { type ImportedValue, type ImportOptions, type ImportStep, planImport, refuseConflicts } from './import.js'
+import { checkNewName, existsAlready, isTaken, unknownName } from './name.js'
 import { checkFileSize } from './native-format.js'
 import type { RandomBytes } from './native-keys.js'
 import { noKey } from './native-vault.js'
@@ -15,7 +16,9 @@ import {
   codecOf,
   parseTutorial,
   removeMember,
+  renameMember,
   replaceValue,
+  setMembers,
   type TutorialFile,
   type TutorialMember,
 } from './tutorial-format.js'
@@ -26,6 +29,7 @@ import {
   type LogEvent,
   MAX_ENTRIES,
   MAX_VALUE_BYTES,
+  type RenameOptions,
   type RotatedVersion,
   type TutorialCodec,
   type Vault,
@@ -155,22 +159,20 @@ export class TutorialDraft implements Draft {
     if (options.note !== undefined) throw needsNative('notes')
     if (this.#file.members.size >= MAX_ENTRIES)
       throw new VaultError('INPUT', 'cannot store: the vault holds 100,000 credentials, its limit')
-    const codec = this.#vault.rawKey().spelling === 'hex' ? 'aes-256-gcm' : 'fernet'
-    this.#edit(appendMember(this.#file, name, this.#seal(name, value, codec)))
-    this.#log('created', name, options.reason)
+    this.#edit(appendMember(this.#file, name, this.#seal(name, value, this.#codec(undefined))))
+    this.#log('created', name, options)
     return UNVERSIONED
   }
 
   rotate(name: string, value: Secret, options: DraftOptions & { readonly graceSeconds: number }): RotatedVersion {
     const member = this.#member(name)
-    const codec = codecOf(member.text) ?? (this.#vault.rawKey().spelling === 'hex' ? 'aes-256-gcm' : 'fernet')
-    if (openText(this.#vault.rawKey(), member.text)?.use((bytes) => bytes.equals(value.reveal()))) {
+    if (this.#holds(name, value)) {
       throw new VaultError('INPUT', `cannot rotate "${name}": the new value is the current one`, {
         hints: ['nothing was changed; make a new key at the provider first'],
       })
     }
-    this.#edit(replaceValue(this.#file, member, this.#seal(name, value, codec)))
-    this.#log('rotated', name, options.reason)
+    this.#edit(replaceValue(this.#file, member, this.#seal(name, value, this.#codec(member.text))))
+    this.#log('rotated', name, options)
     return UNVERSIONED
   }
 
@@ -181,7 +183,57 @@ export class TutorialDraft implements Draft {
   remove(name: string, options: DraftOptions): void {
     this.#edit(removeMember(this.#file, this.#member(name)))
     this.dropsValues = true
-    this.#log('removed', name, options.reason)
+    this.#log('removed', name, options)
+  }
+
+  /**
+   * Changes the member's key and nothing else. A creation dated as the value is keeps its age, in mcpvault and in the
+   * tutorial's programs; it comes first, so that `renamed` is the newest that the log has of the credential.
+   */
+  rename(name: string, { to, reason, dated }: RenameOptions): void {
+    const member = this.#member(name)
+    checkNewName(to)
+    if (this.has(to)) throw isTaken(name, to)
+    this.#edit(renameMember(this.#file, member, to))
+    const because = `renamed from "${name}"; the date is that of its value`
+    if (dated !== undefined) {
+      this.events.push({ credential: to, rotated_at: dated, action: 'created', reason: because })
+    }
+    this.#log('renamed', to, { from: name, reason })
+  }
+
+  importAll(values: readonly ImportedValue[], options: ImportOptions): readonly ImportStep[] {
+    const steps = planImport(
+      values,
+      { has: (name) => this.has(name), holds: this.#holds.bind(this) },
+      options.onConflict,
+    )
+    refuseConflicts(steps)
+    const sealed = new Map<string, string>()
+    for (const [index, { name, value, sinceMs }] of values.entries()) {
+      const fate = steps[index]?.fate
+      if (fate === 'stored' || fate === 'rotated') {
+        sealed.set(name, this.#seal(name, value, this.#codec(this.#file.members.get(name)?.text)))
+        const rotated_at = formatNaive(sinceMs ?? this.#options.nowMs, this.#options.zone)
+        const action = fate === 'stored' ? 'created' : 'rotated'
+        this.events.push({ credential: name, rotated_at, action, reason: options.reason })
+      }
+      options.onProgress?.(index + 1, values.length)
+    }
+    if (sealed.size > 0) this.#edit(setMembers(this.#file, sealed))
+    if (this.#file.members.size > MAX_ENTRIES)
+      throw new VaultError('INPUT', 'cannot import: the vault would hold more than 100,000 credentials, its limit')
+    return steps
+  }
+
+  #holds(name: string, value: Secret): boolean {
+    const text = this.#file.members.get(name)?.text
+    return openText(this.#vault.rawKey(), text)?.use((bytes) => bytes.equals(value.reveal())) ?? false
+  }
+
+  /** An entry keeps its codec; a new one gets that of the key's spelling. */
+  #codec(text: string | undefined): TutorialCodec {
+    return codecOf(text) ?? (this.#vault.rawKey().spelling === 'hex' ? 'aes-256-gcm' : 'fernet')
   }
 
   /** Gives the changed file. @throws {VaultError} INPUT if it would be over 64 MiB */
@@ -214,7 +266,7 @@ export class TutorialDraft implements Draft {
   }
 
   /** The tutorial takes a name's last record for its rotation, so other records keep the name in `subject`. */
-  #log(action: LogEvent['action'], name: string, reason: string | undefined): void {
+  #log(action: LogEvent['action'], name: string, { from, reason }: DraftOptions & { readonly from?: string }): void {
     const isDated = action === 'created' || action === 'rotated'
     const rotated_at = formatNaive(this.#options.nowMs, this.#options.zone)
     const subject = isDated ? {} : { subject: name }
@@ -223,6 +275,7 @@ export class TutorialDraft implements Draft {
       rotated_at,
       action,
       ...subject,
+      ...(from === undefined ? {} : { from }),
       ...(reason === undefined ? {} : { reason }),
     })
   }

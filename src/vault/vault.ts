@@ -11,6 +11,7 @@
 import type { LogRecord } from '../log/record.js'
 import type { Secret } from '../secret.js'
 import type { Store } from '../storage/store.js'
+import type { ImportedValue, ImportOptions, ImportStep } from './import.js'
 import type { VaultKey } from './key.js'
 
 /** Which of the two file formats a vault is in; recognised by content. */
@@ -120,6 +121,28 @@ export interface Draft {
     options: DraftOptions & { readonly to?: number | undefined; readonly graceSeconds: number },
   ): RotatedVersion
   remove(name: string, options: DraftOptions): void
+  /**
+   * Gives a credential another name, with everything that is kept of it.
+   *
+   * @throws {VaultError} EXISTS if the new name is taken, INPUT if no new credential may have it.
+   */
+  rename(name: string, options: RenameOptions): void
+  /**
+   * Takes in many values at once and gives what became of each, in their order.
+   *
+   * @throws {VaultError} EXISTS naming every conflict where those fail, INPUT naming every name that none can have.
+   */
+  importAll(values: readonly ImportedValue[], options: ImportOptions): readonly ImportStep[]
+}
+
+/** Options of {@link Draft.rename}. */
+export interface RenameOptions extends DraftOptions {
+  readonly to: string
+  /**
+   * The date of the value as the log spells it, for the tutorial format: there a name's age is the date of its last
+   * record, so without it the credential becomes due. The native format keeps the dates itself.
+   */
+  readonly dated?: string | undefined
 }
 
 /** All that the vault needs of the world around one command. */
