@@ -24,7 +24,7 @@ function contents(directory: string): Readonly<Record<string, string>> {
 it('two builds at once into one place leave one whole build, the same as elsewhere', async () => {
   const [here, there] = [temporaryDirectory(), temporaryDirectory()]
   await Promise.all([build(here), build(here), build(there)])
-  expect(readdirSync(here)).toEqual(['cli'])
+  expect(readdirSync(here)).toEqual(['cli', 'lib'])
   expect(Object.keys(contents(here)).length).toBeGreaterThan(10)
   expect(contents(here)).toEqual(contents(there))
 })
@@ -34,6 +34,6 @@ it('a build replaces the one before', async () => {
   await build(directory)
   const first = contents(directory)
   await build(directory)
-  expect(readdirSync(directory)).toEqual(['cli'])
+  expect(readdirSync(directory)).toEqual(['cli', 'lib'])
   expect(contents(directory)).toEqual(first)
 })

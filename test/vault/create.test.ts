@@ -52,8 +52,8 @@ describe('a new native vault beside what belongs to another', () => {
       const failure = await expectCode('EXISTS', () => createVault(world.access(), 'native'))
       expect(failure.message).toBe(`cannot make a vault: the rotation log "${log}" belongs to another one`)
       expect(failure.hints).toEqual([
-        `mv -i "${log}" "${log}.old"`,
-        'or keep the new log elsewhere: add --log FILE to every command',
+        'make the vault in a directory of its own, or add --log FILE to every command',
+        `if its vault is gone: mv -i "${log}" "${log}.old"`,
       ])
       expect(existsSync(world.path('vault'))).toBe(false)
       expect(readFileSync(log, 'utf8')).toBe(text)
@@ -66,6 +66,19 @@ describe('a new native vault beside what belongs to another', () => {
     const failure = await expectCode('EXISTS', () => createVault(world.access(), 'native'))
     expect(failure.message).toContain(`the token records "${world.path('tokens')}" belong to another one`)
     expect(existsSync(world.path('vault'))).toBe(false)
+  })
+
+  it('is refused when another native vault lies there, even one without any record', async () => {
+    const other = await VaultWorld.create()
+    const path = join(other.directory, 'zzz.enc')
+    renameSync(other.path('vault'), path)
+    for (const format of ['native', 'tutorial'] as const) {
+      const failure = await expectCode('EXISTS', () => createVault(other.access(), format))
+      expect(failure.message).toBe(`cannot make a vault: "${path}" is another one in the same directory`)
+    }
+    // The control: what is kept of the vault itself under its name is none.
+    renameSync(path, other.path('vault', '.bak'))
+    await createVault(other.access(), 'native')
   })
 
   it('is refused when the log is damaged, since nobody knows whose it is', async () => {
@@ -90,5 +103,19 @@ describe('a new native vault beside what belongs to another', () => {
     await createVault(world.access(), 'tutorial')
     await world.put('a', 'x')
     expect(world.history()).toEqual(['created other', 'created a'])
+  })
+
+  it('and a tutorial vault is refused like it beside token records, or a log that mcpvault has written', async () => {
+    const world = await VaultWorld.create({ format: 'tutorial' })
+    await world.put('a', 'x')
+    rmSync(world.path('vault'))
+    const failure = await expectCode('EXISTS', () => createVault(world.access(), 'tutorial'))
+    expect(failure.message).toContain('belongs to another one')
+    rmSync(world.path('log'))
+    writeFileSync(world.path('tokens'), '{"mcpvault_tokens":1}\n', { mode: 0o600 })
+    await expectCode('EXISTS', () => createVault(world.access(), 'tutorial'))
+    expect(existsSync(world.path('vault'))).toBe(false)
+    rmSync(world.path('tokens'))
+    await createVault(world.access(), 'tutorial')
   })
 })

@@ -167,7 +167,7 @@ describe('a file that is no tutorial vault', () => {
     for (const second of ['"a"', '"\\u0061"']) {
       world.write(`{"a":"${value}",${second}:"${value}"}`)
       const failure = await expectCode('DAMAGED', () => world.open())
-      expect(failure.message).toBe('the vault is damaged: "a" stands in it twice')
+      expect(failure.message).toBe(`the vault "${world.path('vault')}" is damaged: "a" stands in it twice`)
       await expectCode('DAMAGED', () => world.remove('a'))
     }
   })
