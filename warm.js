@@ -1,11 +1,10 @@
 /**
  * Runs every command once, in a folder of its own, and leaves V8's compiled code beside each command's file, named after
  * this Node: bin/mcpvault.js then starts without compiling (docs/decisions/0002-start-up.md). V8 keeps only the functions
- * that have run, so the commands are really run.
+ * that have run, so the commands are really run. The source goes with the code, since V8 compares nothing but lengths.
  *
  * Usage: node warm.js DIRECTORY, without MCP* in the environment; its output is to be thrown away.
  */
-import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -26,9 +25,13 @@ try {
   rmSync(folder, { recursive: true, force: true })
 }
 for (const [name, { script, source }] of scripts) {
-  const compiled = script.createCachedData()
-  const digest = createHash('sha256').update(source).update(compiled).digest()
-  writeFileSync(join(directory, `run-${name}.js.${process.version}.${process.arch}`), Buffer.concat([digest, compiled]))
+  const code = script.createCachedData()
+  const end = 8 + code.length
+  const lengths = Buffer.alloc(8)
+  lengths.writeUInt32LE(end + source.length, 0)
+  lengths.writeUInt32LE(end, 4)
+  const compiled = Buffer.concat([lengths, code, Buffer.from(source, 'latin1')])
+  writeFileSync(join(directory, `run-${name}.js.${process.version}.${process.arch}`), compiled)
 }
 
 /** The life of a credential and a token. */

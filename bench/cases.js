@@ -30,8 +30,10 @@ export function makeCases(root, { records }) {
 function prepare(root, records) {
   const env = makeEnvironment(root)
   const at = (name) => join(root, name)
-  const empty = at('empty.cjs')
+  const empty = at('empty.js')
   writeFileSync(empty, '')
+  // As beside the launcher, so that both are looked up in the same way.
+  writeFileSync(at('package.json'), '{ "type": "commonjs" }\n')
   const makeLog = (name, count) => {
     writeLog(at(name), { count, nameOf: (index) => (index === 0 ? OLDEST : nameOf(index % MANY)) })
     return at(name)
