@@ -1,9 +1,11 @@
 import { VaultError } from '../errors.js'
-import type { Transaction } from '../storage/store.js'
+import { findNeighbour } from '../storage/neighbours.js'
+import type { Store, Transaction } from '../storage/store.js'
+import { commitVault } from './commit.js'
 import { runChange } from './change.js'
 import type { VaultKey } from './key.js'
 import { raiseMark } from './marks.js'
-import { joinNative, type NativeHeader } from './native-format.js'
+import { joinNative, NATIVE_MAGIC, type NativeHeader } from './native-format.js'
 import { type DataKeys, deriveDataKeys, macOf, type RandomBytes, sealTokensKey, wrapSlot } from './native-keys.js'
 import { NativeVault, noKey } from './native-vault.js'
 import { readLogTail } from './outbox.js'
@@ -49,7 +51,7 @@ export function drawVault(key: VaultKey, randomBytes: RandomBytes, kept?: KeptTo
 /**
  * Creates an empty vault.
  *
- * @throws {VaultError} EXISTS if there is one, or a native one would share the log or the token records of another;
+ * @throws {VaultError} EXISTS if there is one, or it would share the directory, log or token records of another;
  * NO_KEY, LOCKED, IO, DURABILITY, and DAMAGED if the log beside it is.
  */
 export async function createVault(access: VaultAccess, format: VaultFormat): Promise<void> {
@@ -61,23 +63,31 @@ export async function createVault(access: VaultAccess, format: VaultFormat): Pro
         hints: ['mcpvault list'],
       })
     }
+    refuseSharing(access, transaction, format)
     if (format === 'native') createNative(access, key, transaction)
     else transaction.replace('vault', Buffer.from('{}\n'), { expected: undefined, verify: () => undefined })
   })
 }
 
 function createNative(access: VaultAccess, key: VaultKey, transaction: Transaction): void {
-  refuseSharing(access, transaction)
   const fresh = drawVault(key, access.randomBytes.bind(access))
   const bytes = joinNative(fresh.header, [], (input) => macOf(fresh.keys, input))
-  transaction.replace('vault', bytes, { expected: undefined, verify: (read) => void NativeVault.open(read, key) })
-  raiseMark(NativeVault.openWith(bytes, fresh.keys), access)
+  commitVault(
+    () =>
+      transaction.replace('vault', bytes, { expected: undefined, verify: (read) => void NativeVault.open(read, key) }),
+    [() => raiseMark(NativeVault.openWith(bytes, fresh.keys), access)],
+  )
 }
 
-/** Two vaults in one log would take each other for restored copies, and neither could read the other's token records. */
-function refuseSharing({ store }: VaultAccess, transaction: Transaction): void {
+/**
+ * One vault a directory: two in one log would take each other for restored copies, neither could read the other's token
+ * records, and they lie under different locks. Only records by other programs are what a tutorial vault goes on with.
+ */
+function refuseSharing({ store }: VaultAccess, transaction: Transaction, format: VaultFormat): void {
+  refuseNeighbour('make a vault', store)
   const log = store.locate('log')
-  if (readLogTail(transaction)?.lastRecord !== undefined) {
+  const tail = readLogTail(transaction)
+  if (format === 'native' ? tail?.lastRecord !== undefined : (tail?.lastSeq ?? 0) > 0) {
     throw new VaultError('EXISTS', `cannot make a vault: the rotation log "${log}" belongs to another one`, {
       hints: [
         'make the vault in a directory of its own, or add --log FILE to every command',
@@ -91,4 +101,13 @@ function refuseSharing({ store }: VaultAccess, transaction: Transaction): void {
       hints: ['make the vault in a directory of its own', `if their vault is gone: mv -i "${tokens}" "${tokens}.old"`],
     })
   }
+}
+
+/** Refuses to `make a vault` or the like beside another native vault. @throws {VaultError} EXISTS */
+export function refuseNeighbour(what: string, store: Store): void {
+  const other = findNeighbour(store.locate('vault'), Buffer.from(NATIVE_MAGIC))
+  if (other === undefined) return
+  throw new VaultError('EXISTS', `cannot ${what}: "${other}" is another one in the same directory`, {
+    hints: ['keep one vault in a directory: they would share the rotation log and the token records'],
+  })
 }

@@ -3,8 +3,9 @@ import type { Secret } from '../secret.js'
 import type { DocumentName, Reader, Transaction } from '../storage/store.js'
 import { formatUtc } from '../timestamp.js'
 import { runChange } from './change.js'
-import { drawVault, type KeptTokens } from './create.js'
-import { raiseMark } from './marks.js'
+import { commitVault } from './commit.js'
+import { drawVault, type KeptTokens, refuseNeighbour } from './create.js'
+import { raiseMark, readMark } from './marks.js'
 import { NativeDraft } from './native-draft.js'
 import { isNativeName } from './native-format.js'
 import { NativeVault, noKey } from './native-vault.js'
@@ -29,7 +30,7 @@ export interface UpgradeOptions {
  * were made before stay valid.
  *
  * @throws {VaultError} INPUT if the vault is native already or a name or value cannot be kept, DAMAGED if a value or the
- * token records are, EXISTS if a `.tutorial.bak` is there, and what `changeVault` throws.
+ * token records or the mark are, EXISTS if a `.tutorial.bak` or another native vault is there, and what `changeVault` throws.
  */
 export async function upgradeVault(access: VaultAccess, options: UpgradeOptions): Promise<number> {
   return runChange(access, 'upgrade', (transaction) => {
@@ -38,16 +39,19 @@ export async function upgradeVault(access: VaultAccess, options: UpgradeOptions)
     if (vault instanceof NativeVault)
       throw new VaultError('INPUT', 'cannot upgrade: the vault is in the native format already')
     if (key === undefined) throw noKey()
+    refuseNeighbour('upgrade', access.store)
     const values = readValues(vault, access.now())
     try {
       const fresh = sealNative({ access, transaction, options }, vault, values)
-      transaction.replace('vault', fresh.bytes, {
+      const replacement = {
         expected: snapshot.revision,
-        verify: (read) => compareValues(NativeVault.open(read, key), values),
+        verify: (read: Buffer) => compareValues(NativeVault.open(read, key), values),
         keepPrevious: '.tutorial.bak',
-      })
-      appendCommitted(transaction, fresh.vault.logAnchor.pending)
-      raiseMark(fresh.vault, access)
+      } as const
+      commitVault(
+        () => transaction.replace('vault', fresh.bytes, replacement),
+        [() => appendCommitted(transaction, fresh.vault.logAnchor.pending), () => raiseMark(fresh.vault, access)],
+      )
       return values.size
     } finally {
       for (const value of values.values()) value.wipe()
@@ -69,7 +73,7 @@ function sealNative(
   values: ReadonlyMap<string, Secret>,
 ): { readonly bytes: Buffer; readonly vault: NativeVault } {
   const randomBytes = access.randomBytes.bind(access)
-  const { header, keys } = drawVault(old.rawKey(), randomBytes, keptTokens(old, transaction, options))
+  const { header, keys } = drawVault(old.rawKey(), randomBytes, keptTokens(old, { access, transaction, options }))
   const nowMs = access.now()
   const event: LogEvent = {
     credential: null,
@@ -91,14 +95,25 @@ function sealNative(
 }
 
 /** The store id of the token records becomes the vault's id and their key its tokens key, so that they stay readable. */
-function keptTokens(old: TutorialVault, transaction: Transaction, options: UpgradeOptions): KeptTokens | undefined {
+function keptTokens(old: TutorialVault, { access, transaction, options }: Upgrade): KeptTokens | undefined {
   return withDocument(transaction, 'tokens', (tokens) => {
     if (tokens === undefined || tokens.size === 0) return undefined
     const vaultId = options.readStoreId(tokens)
-    if (vaultId !== undefined) return { vaultId, tokensKey: old.tokensKey(vaultId).reveal() }
+    if (vaultId !== undefined) {
+      // Read here, before anything is written: a damaged mark would otherwise be found when the upgrade is done.
+      if (readMark(vaultId.toString('base64url'), access) !== undefined) throw foreignTokens(access)
+      return { vaultId, tokensKey: old.tokensKey(vaultId).reveal() }
+    }
     throw new VaultError('DAMAGED', 'cannot upgrade: the token records beside the vault are damaged', {
       hints: ['mcpvault token list'],
     })
+  })
+}
+
+function foreignTokens({ store }: VaultAccess): VaultError {
+  const tokens = store.locate('tokens')
+  return new VaultError('EXISTS', `cannot upgrade: the token records "${tokens}" belong to another native vault`, {
+    hints: ['keep one vault in a directory', `if their vault is gone: mv -i "${tokens}" "${tokens}.old"`],
   })
 }
 

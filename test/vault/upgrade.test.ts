@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readDates } from '../../src/rotation/ages.js'
@@ -222,6 +223,41 @@ describe('an upgrade', () => {
     const later = TokenRecords.open(world.store(), world.open())
     expect(later.live(START_MS).map(({ id }) => id)).toEqual([more.record.id])
     later.close()
+  })
+
+  it('is refused beside another native vault, whose log and token records it would share', async () => {
+    const { world } = fixtureWorld('python')
+    const before = world.read()
+    const other = await VaultWorld.create()
+    const path = join(world.directory, 'other.enc')
+    copyFileSync(other.path('vault'), path)
+    const failure = await expectCode('EXISTS', () => upgrade(world.access()))
+    expect(failure.message).toBe(`cannot upgrade: "${path}" is another one in the same directory`)
+    expect(world.read().equals(before)).toBe(true)
+    rmSync(path)
+    await upgrade(world.access())
+  })
+
+  it('is refused when the token records are those of a native vault that this machine has seen', async () => {
+    const { world } = fixtureWorld('python')
+    const before = world.read()
+    await createToken(tokenAccess(world), { tools: ['web_search'] })
+    const id = JSON.parse(readFileSync(world.path('tokens'), 'utf8').split('\n')[0] ?? '').store_id as string
+    const { marks } = world.store()
+    marks.raise(id, (stored) => ({ ...stored, vault: { gen: 1, mac: 'x', commit: 'y' } }))
+    const failure = await expectCode('EXISTS', () => upgrade(world.access()))
+    expect(failure.message).toContain('belong to another native vault')
+    expect([world.read().equals(before), world.has('.tutorial.bak')]).toEqual([true, false])
+  })
+
+  it('is refused while the mark of its token records is damaged, before anything is changed', async () => {
+    const { world } = fixtureWorld('python')
+    const before = world.read()
+    await createToken(tokenAccess(world), { tools: ['web_search'] })
+    const id = JSON.parse(readFileSync(world.path('tokens'), 'utf8').split('\n')[0] ?? '').store_id as string
+    writeFileSync(join(world.stateDirectory, `${id}.json`), 'damaged', { mode: 0o600 })
+    await expectCode('DAMAGED', () => upgrade(world.access()))
+    expect([world.read().equals(before), world.has('.tutorial.bak')]).toEqual([true, false])
   })
 
   it('is refused while the token records are damaged, since every token would be lost', async () => {

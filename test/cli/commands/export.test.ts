@@ -105,8 +105,8 @@ describe('export', () => {
     world.setTerminal(true)
     world.env.MCP_ENCRYPTION_KEY = undefined
     world.answers.push('correct horse', 'correct horse', 'correct horse')
-    await succeed(world, 'init', '--vault', 'locked.enc', '--passphrase')
-    expect(await fail(world, 'export', '--vault', 'locked.enc', '--format', 'fernet')).toMatchObject({
+    await succeed(world, 'init', '--vault', 'locked/locked.enc', '--passphrase')
+    expect(await fail(world, 'export', '--vault', 'locked/locked.enc', '--format', 'fernet')).toMatchObject({
       status: 5,
       code: 'WRONG_KEY',
     })

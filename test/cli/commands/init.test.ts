@@ -29,7 +29,7 @@ describe('init', () => {
 
   it('honours --vault before MCPVAULT_FILE before XDG_DATA_HOME, and ignores a relative XDG path', async () => {
     const world = new TestWorld({ env: { MCP_ENCRYPTION_KEY: KEY, MCPVAULT_FILE: 'named.enc' } })
-    await succeed(world, 'init', '--vault', 'given.enc')
+    await succeed(world, 'init', '--vault', 'given/given.enc')
     await succeed(world, 'init')
     world.env.MCPVAULT_FILE = ''
     world.env.XDG_DATA_HOME = join(world.directory, 'data')
@@ -37,7 +37,7 @@ describe('init', () => {
     world.env.XDG_DATA_HOME = 'relative'
     await succeed(world, 'init')
     const made = [
-      'given.enc',
+      'given/given.enc',
       'named.enc',
       'data/mcpvault/mcp_credentials.enc',
       '.local/share/mcpvault/mcp_credentials.enc',
@@ -99,9 +99,9 @@ describe('init', () => {
     expect((await fail(world, 'load', 'x')).status).toBe(5)
     world.env.MCP_ENCRYPTION_KEY = printed.trim().slice('export MCP_ENCRYPTION_KEY='.length)
     expect((await fail(world, 'load', 'x')).status).toBe(3)
-    const { key, ...others } = await json(world, 'init', '--vault', 'second.enc', '--print-key')
+    const { key, ...others } = await json(world, 'init', '--vault', 'second/second.enc', '--print-key')
     expect(key).toBe(world.env.MCP_ENCRYPTION_KEY)
-    expect(others).toEqual({ vault: join(world.directory, 'second.enc'), format: 'native', key_file: null })
+    expect(others).toEqual({ vault: join(world.directory, 'second/second.enc'), format: 'native', key_file: null })
   })
 
   it('makes a tutorial vault with a key in the spelling that its programs read', async () => {
