@@ -31,7 +31,8 @@ export interface LogHead {
  * damage; longer batches are written in several steps.
  */
 const WRITE_BYTES = 4096
-const MAX_FOREIGN_BYTES = 256 * 1024 * 1024
+/** What is laid out anew, and read back, well within the 30 s that a lock may be held. */
+const MAX_FOREIGN_BYTES = 64 * 1024 * 1024
 /** From so many records on, writing a log of at most this size anew costs less than syncing page after page. */
 const MANY_RECORDS = 256
 const SMALL_LOG_BYTES = 16 * 1024 * 1024
@@ -43,7 +44,7 @@ const END = ']\n'
  * A crash leaves the records that were there, followed by the first few new ones or none.
  *
  * @throws {ConflictError} if somebody wrote the log without the lock meanwhile.
- * @throws {VaultError} DAMAGED if the log cannot be read, INPUT if it is over 256 MiB in another layout or a record is
+ * @throws {VaultError} DAMAGED if the log cannot be read, INPUT if it is over 64 MiB in another layout or a record is
  * over 1 MiB; IO, DURABILITY and LOCKED as the transaction's writes do.
  */
 export function appendRecords(tx: Transaction, records: readonly LogRecord[]): void {
@@ -113,36 +114,41 @@ function batches(lines: readonly string[]): readonly (readonly string[])[] {
 
 function relayLog(tx: Transaction, reader: Reader, lines: readonly string[]): void {
   if (reader.size > MAX_FOREIGN_BYTES) {
-    throw new VaultError('INPUT', 'cannot lay out the rotation log anew: it is over 256 MiB')
+    throw new VaultError('INPUT', 'cannot lay out the rotation log anew: it is over 64 MiB, the limit for that', {
+      hints: ['mcpvault log show > log.new, which lays it out; then put log.new in the place of the log'],
+    })
   }
-  const parts: (Buffer | string)[] = ['[\n']
+  const appended = Buffer.from(lines.map((line) => `\n,${line}`).join(''))
+  // Between two records there is one byte at least, and here two, so three bytes become four at most.
+  const bytes = Buffer.allocUnsafe(Math.ceil((reader.size * 4) / 3) + appended.length + 8)
+  let length = bytes.write('[')
   let count = 0
   for (const element of scanArray(reader, { blockBytes: BLOCK_BYTES })) {
-    parts.push(count === 0 ? '' : '\n,', compactElement(element))
-    count++
+    length += bytes.write(count++ === 0 ? '\n' : '\n,', length)
+    length = compactElement(element, bytes, length)
   }
-  for (const line of lines) parts.push(count++ === 0 ? '' : '\n,', line)
-  parts.push('\n', END)
-  const bytes = Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)))
-  tx.replace('log', bytes, { expected: reader.revision, verify: (read) => verifyLayout(read, count) })
+  const rest = count === 0 ? Buffer.from(`\n${appended.toString('utf8', 2)}`) : appended
+  length += rest.copy(bytes, length)
+  length += bytes.write(`\n${END}`, length)
+  const total = count + lines.length
+  const laid = bytes.subarray(0, length)
+  tx.replace('log', laid, { expected: reader.revision, verify: (read) => verifyLayout(read, total) })
 }
 
-/** Drops the white space between a record's tokens; every other byte stays. */
-function compactElement(element: Element): Buffer {
+/** Copies a record without the white space between its tokens; every other byte stays. Gives the place behind it. */
+function compactElement(element: Element, target: Buffer, at: number): number {
   readElement(element)
-  const { bytes } = element
-  const compact = Buffer.allocUnsafe(bytes.length)
-  let length = 0
+  let end = at
   let isInString = false
   let isEscaped = false
-  for (const byte of bytes) {
+  for (const byte of element.bytes) {
     if (!isInString && (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09)) continue
     if (isEscaped) isEscaped = false
     else if (byte === 0x5c) isEscaped = isInString
     else if (byte === 0x22) isInString = !isInString
-    compact[length++] = byte
+    target[end++] = byte
   }
-  return compact.subarray(0, length)
+  return end
 }
 
 function verifyLayout(bytes: Buffer, expectedCount: number): void {

@@ -160,14 +160,14 @@ function parseHeader(line: Buffer): NativeHeader {
 function parseCanonical<T>(line: Buffer, rebuild: (value: unknown) => T | undefined): T | undefined {
   if (!isUtf8(line)) return undefined
   const text = line.toString('utf8')
-  let parsed: unknown
   try {
-    parsed = JSON.parse(text)
-  } catch {
-    return undefined
+    const value = rebuild(JSON.parse(text))
+    return value !== undefined && JSON.stringify(value) === text ? value : undefined
+  } catch (error) {
+    // A RangeError is what printing throws of a value that is nested too deeply.
+    if (error instanceof SyntaxError || error instanceof RangeError) return undefined
+    throw error
   }
-  const value = rebuild(parsed)
-  return value !== undefined && JSON.stringify(value) === text ? value : undefined
 }
 
 function rebuildHeader(value: unknown): NativeHeader | undefined {

@@ -13,16 +13,17 @@ export function undoLayout(bytes: Buffer): Buffer | undefined {
   const head = NATIVE_MAGIC.replace('[', '[\n  ')
   if (bytes.subarray(0, head.length).toString('latin1') !== head) return undefined
   const text = bytes.toString('utf8')
-  const elements = parseArray(text)
-  if (elements === undefined || JSON.stringify(elements, null, 2) !== text.trimEnd()) return undefined
-  return Buffer.from(`[${elements.map((element) => JSON.stringify(element)).join(',\n')}]\n`)
+  return printFlat(text)
 }
 
-function parseArray(text: string): readonly unknown[] | undefined {
+function printFlat(text: string): Buffer | undefined {
   try {
-    const value: unknown = JSON.parse(text)
-    return Array.isArray(value) ? value : undefined
-  } catch {
-    return undefined
+    const elements: unknown = JSON.parse(text)
+    if (!Array.isArray(elements) || JSON.stringify(elements, null, 2) !== text.trimEnd()) return undefined
+    return Buffer.from(`[${elements.map((element) => JSON.stringify(element)).join(',\n')}]\n`)
+  } catch (error) {
+    // A RangeError is what printing throws of an array that is nested too deeply.
+    if (error instanceof SyntaxError || error instanceof RangeError) return undefined
+    throw error
   }
 }

@@ -136,6 +136,21 @@ describe('a log in another layout', () => {
     }
   })
 
+  test('the shortest records fit in what is set aside for them', () => {
+    const log = new MemoryLog(`[${Array.from({ length: 10_000 }, () => '{}').join(',')}]`)
+    append(log, [foreignRecord()])
+    expect(JSON.parse(text(log))).toHaveLength(10_001)
+  })
+
+  test('one that would take too long is refused with the way out, and stays', () => {
+    const log = new MemoryLog(`[${' '.repeat(64 * 1024 * 1024)}]`)
+    const before = log.bytes
+    expect(() => append(log, [foreignRecord()])).toThrow(
+      expect.objectContaining({ code: 'INPUT', hints: [expect.stringContaining('mcpvault log show >')] }),
+    )
+    expect(log.bytes).toBe(before)
+  })
+
   test('damage is refused and nothing is written', () => {
     for (const bytes of ['', '{}', '[{]', '[{"a":tru}]', '[{}', `[\n${'{"a":1}\n,'.repeat(3)}{"a":x}\n]\n`]) {
       const log = new MemoryLog(bytes)

@@ -142,6 +142,20 @@ describe('damage is named with its position and never taken for an empty log', (
     expect(`${error.message}${error.hints}${String(error.cause)}`).not.toContain('private')
   })
 
+  test('a record that is nested too deeply to be printed again, behind however many strings', () => {
+    const nested = (depth: number): string => `{"a":"[[[{{{\\"","b":${'['.repeat(depth)}${']'.repeat(depth)}}`
+    const log = (depth: number): Buffer => Buffer.from(`[\n${nested(depth)}\n]\n`)
+    expect([...readBackward(readerOfBytes(log(499)))]).toHaveLength(1)
+    for (const depth of [500, 100_000]) {
+      for (const read of [readBackward, readForward]) {
+        const run = (): unknown => [...read(readerOfBytes(log(depth)))]
+        expect(run).toThrow(expect.objectContaining({ code: 'DAMAGED' }))
+      }
+    }
+    const brackets = Buffer.from(`[\n{"a":"${'['.repeat(5000)}"}\n]\n`)
+    expect([...readForward(readerOfBytes(brackets))]).toHaveLength(1)
+  })
+
   test('a record of over 1 MiB', () => {
     const long = { ...foreignRecord(), reason: 'x'.repeat(1024 * 1024) }
     for (const bytes of [layLines([foreignRecord(), long, foreignRecord()]), Buffer.from(JSON.stringify([long]))]) {

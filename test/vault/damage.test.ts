@@ -71,6 +71,22 @@ describe('a native vault that was cut or changed', () => {
     expect(world.text('a')).toBe('value a')
   })
 
+  it('is refused where its header or an element is nested too deeply to be printed again', async () => {
+    const world = await VaultWorld.create()
+    await world.put('a', 'x')
+    const deep = (depth: number): string => `${'['.repeat(depth)}${']'.repeat(depth)}`
+    const text = world.read().toString('utf8')
+    const header = text.replace('"journal":[]', `"journal":[${deep(30_000)}]`)
+    const relaid = `["mcpvault/1",`.replace('[', '[\n  ').concat(`\n  ${deep(100_000)}\n]`)
+    for (const damaged of [header, relaid]) {
+      expect(damaged).not.toBe(text)
+      world.write(damaged)
+      for (const use of [() => world.open(), () => world.open({ key: undefined }), () => world.put('b', 'x')]) {
+        await expectCode('DAMAGED', use)
+      }
+    }
+  })
+
   it('under a passphrase is refused as well', async () => {
     const world = await VaultWorld.create({ key: passphraseKey('x') })
     await world.put('a', 'value a')
