@@ -11,6 +11,7 @@ import { isSystemError, VaultError } from '../errors.js'
 import { ioError, linkError, wrapSystemError } from './io-error.js'
 import { isShared } from './network-file-system.js'
 import { describeSelf, formatOwner, isProvablyDead, type Owner, parseOwner } from './owner.js'
+import { findPlace } from './process-table.js'
 import { readFully, type StorageHost } from './read-file.js'
 import { type Guise, removeQuietly, tempPath, writeTempFile } from './temp-file.js'
 
@@ -35,7 +36,7 @@ export interface HeldLock {
 }
 
 /** A lock file as found. */
-interface Found {
+export interface Found {
   readonly text: string
   readonly inode: bigint
   /** When it was published: `link()` is the last thing that changed its inode. */
@@ -78,7 +79,7 @@ export class LockClaim {
     // A network file system may have published it and lost the answer.
     if (found.text === formatOwner(this.#self)) return this.#hold(takenAt)
     if (!this.#isDead(found)) return undefined
-    this.#break(found)
+    moveAside(this.#path, found, this.#options.randomBytes)
     return this.#publish() ? this.#hold(takenAt) : undefined
   }
 
@@ -102,16 +103,19 @@ export class LockClaim {
   #unreadableRefusal(found: Found | 'absent' | 'unreadable'): VaultError {
     if (found === 'absent')
       return new VaultError('LOCKED', `cannot lock "${this.#path}": other processes keep taking it`)
-    const reason = found === 'unreadable' ? 'it cannot be read' : 'it is not a lock that mcpvault wrote'
+    const [reason, remedy] =
+      found === 'unreadable'
+        ? ['it cannot be read', `rm -ri "${this.#path}"`]
+        : ['it is not a lock that mcpvault wrote', 'mcpvault doctor --break-lock']
     return new VaultError('LOCKED', `cannot lock "${this.#path}": ${reason}`, {
-      hints: [`if no mcpvault is writing, remove it: rm -i "${this.#path}"`],
+      hints: [`if no mcpvault is writing, remove it: ${remedy}`],
     })
   }
 
   #stuckHints(owner: Owner): readonly string[] {
     const isHere = owner.namespace === this.#self.namespace && owner.machine === this.#self.machine
     if (isHere && !isShared(dirname(this.#path), this.#options.host.platform)) return []
-    return [`if that process runs nowhere any more, on any machine or container: rm -i "${this.#path}"`]
+    return ['if that process runs nowhere any more, on any machine or container: mcpvault doctor --break-lock']
   }
 
   #writeTemp(): void {
@@ -157,20 +161,6 @@ export class LockClaim {
     )
   }
 
-  #break(judged: Found): void {
-    const aside = tempPath(this.#path, this.#options.randomBytes)
-    try {
-      renameSync(this.#path, aside)
-    } catch (error) {
-      if (isSystemError(error, 'ENOENT')) return
-      throw ioError(`cannot break the dead lock "${this.#path}"`, error)
-    }
-    const moved = findLock(aside)
-    // Another breaker was faster and a live process has the lock: this is its record, and it gets it back.
-    if (typeof moved !== 'object' || !isSame(moved, judged)) putBack(aside, this.#path)
-    removeQuietly(aside)
-  }
-
   #hold(takenAt: { readonly wall: number; readonly monotonic: number }): HeldLock {
     const [path, mine, { now }] = [this.#path, formatOwner(this.#self), this.#options]
     const isMine = (): boolean => {
@@ -199,6 +189,81 @@ export function tryLock(path: string, options: LockOptions): HeldLock | undefine
   } finally {
     claim.discard()
   }
+}
+
+/** A lock that is there, as somebody sees it who does not want it. */
+export interface LockSight {
+  readonly path: string
+  /** Undefined when the file holds no complete record of one. */
+  readonly owner: Owner | undefined
+  /** When it was published, in milliseconds since the epoch; undefined when that cannot be read. */
+  readonly sinceMs: number | undefined
+  /**
+   * `dead`: the owner is provably gone, and the next writer breaks the lock; `live`: it runs on this machine; `foreign`:
+   * it belongs to another machine or container, or other machines write here; `unreadable`: no lock that mcpvault wrote.
+   */
+  readonly standing: 'dead' | 'live' | 'foreign' | 'unreadable'
+  readonly found: Found | undefined
+}
+
+/** Looks at a lock without wanting it; undefined when there is none. */
+export function inspectLock(path: string, { host, now }: Pick<LockOptions, 'host' | 'now'>): LockSight | undefined {
+  const found = findLock(path)
+  if (found === 'absent') return undefined
+  if (found === 'unreadable') {
+    return { path, owner: undefined, sinceMs: undefined, standing: 'unreadable', found: undefined }
+  }
+  const owner = parseOwner(found.text)
+  const standing = owner ? judgeOwner(owner, path, { host, ageMs: now() - found.sinceMs }) : 'unreadable'
+  return { path, owner, sinceMs: found.sinceMs, standing, found }
+}
+
+/**
+ * Breaks a lock because a person said so; false when it is gone or another one by now, which is then left alone. A
+ * holder that still runs finds its lock lost and commits nothing.
+ *
+ * @throws {VaultError} IO if it is no file that can be read, or cannot be moved.
+ */
+export function breakLock({ path, found }: LockSight, { randomBytes }: Pick<LockOptions, 'randomBytes'>): boolean {
+  if (found !== undefined) return moveAside(path, found, randomBytes)
+  throw new VaultError('IO', `cannot break the lock "${path}": it is no file that can be read`, {
+    hints: [`if no mcpvault is writing, remove it: rm -ri "${path}"`],
+  })
+}
+
+function judgeOwner(
+  owner: Owner,
+  path: string,
+  { host, ageMs }: { readonly host: StorageHost; readonly ageMs: number },
+): 'dead' | 'live' | 'foreign' {
+  try {
+    if (isShared(dirname(path), host.platform)) return 'foreign'
+    const here = findPlace(host)
+    if (isProvablyDead(owner, here, { host, ageMs })) return 'dead'
+    const { boot, machine, namespace } = owner
+    return boot === here.boot && machine === here.machine && namespace === here.namespace ? 'live' : 'foreign'
+  } catch (error) {
+    // Where owners cannot be told apart nothing is proved.
+    if (error instanceof VaultError) return 'foreign'
+    throw error
+  }
+}
+
+/** Renames a lock aside, reads it once more, and removes it only if it is the one that was judged. */
+function moveAside(path: string, judged: Found, randomBytes: LockOptions['randomBytes']): boolean {
+  const aside = tempPath(path, randomBytes)
+  try {
+    renameSync(path, aside)
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) return false
+    throw ioError(`cannot break the lock "${path}"`, error)
+  }
+  const moved = findLock(aside)
+  const isJudged = typeof moved === 'object' && isSame(moved, judged)
+  // Another breaker was faster and a live process has the lock: this is its record, and it gets it back.
+  if (!isJudged) putBack(aside, path)
+  removeQuietly(aside)
+  return isJudged
 }
 
 function isSame(a: Found, b: Found): boolean {

@@ -70,7 +70,7 @@ function isText(value: unknown): boolean {
  */
 export function isProvablyDead(
   owner: Owner,
-  self: Owner,
+  self: Place,
   { host, ageMs }: { readonly host: StorageHost; readonly ageMs: number },
 ): boolean {
   if (owner.namespace !== self.namespace) {

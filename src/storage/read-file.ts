@@ -139,14 +139,18 @@ function describeKind(stats: BigIntStats): string {
 
 function checkMode(stats: BigIntStats, path: string, { what, warn, host }: ReadOptions): void {
   if (host.uid < 0) return
-  // Where a user has a group of their own, the group's bits let nobody else in.
-  const foreign = stats.gid === stats.uid ? 0o007n : 0o077n
-  if (stats.mode & foreign & 0o022n) {
+  const foreign = othersMode(stats)
+  if (foreign & 0o022n) {
     throw new VaultError('UNSAFE', `cannot use the ${what} "${path}": other users can write it`, {
       hints: [`chmod go-w "${path}"`],
     })
   }
-  if (stats.mode & foreign & 0o044n) warn?.(`other users can read the ${what} "${path}": chmod 600 "${path}"`)
+  if (foreign & 0o044n) warn?.(`other users can read the ${what} "${path}": chmod 600 "${path}"`)
+}
+
+/** Gives the mode bits that let other users in. Where a user has a group of their own, the group's bits let nobody in. */
+export function othersMode(stats: Pick<BigIntStats, 'mode' | 'uid' | 'gid'>): bigint {
+  return stats.mode & (stats.gid === stats.uid ? 0o007n : 0o077n)
 }
 
 function asReadError(error: unknown, path: string, what: string): unknown {

@@ -235,7 +235,7 @@ describe('it is never broken', () => {
     leaveLock(text)
     const failure = await expectRespected()
     expect(failure.message).toContain('it is not a lock that mcpvault wrote')
-    expect(failure).toHaveProperty('hints', [`if no mcpvault is writing, remove it: rm -i "${lock}"`])
+    expect(failure).toHaveProperty('hints', ['if no mcpvault is writing, remove it: mcpvault doctor --break-lock'])
   })
 
   test.each([
