@@ -18,6 +18,8 @@ export interface Output {
   readonly isClosed?: boolean
   /** Width in columns; 80 where unknown. */
   readonly columns: number
+  /** Height in lines; undefined where unknown. */
+  readonly rows?: number | undefined
 }
 
 /** Standard input. Never read unless the user asked for it. */

@@ -32,7 +32,8 @@ export async function main(argv: readonly string[], context: Context): Promise<n
 }
 
 async function dispatch(argv: readonly string[], context: Context): Promise<number> {
-  if (argv.length === 0 && (await isAtHome(context))) return (await import('./program.js')).runProgram(['status'], context)
+  if (argv.length === 0 && (await isAtHome(context)))
+    return (await import('./program.js')).runProgram(['status'], context)
   if (argv.length === 0 || (argv.length === 1 && HELP_WORDS.has(argv[0] as string))) {
     context.stdout.write((await import('./help.js')).formatHelp())
     return 0

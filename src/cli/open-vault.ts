@@ -89,7 +89,7 @@ async function accessVault(
  * Finds the key. A key file that nobody named (the default one) is passed over where the vault lists other
  * keys: it belongs to another vault (docs/decisions/0005). Asks for a passphrase where the vault has a slot for one.
  */
-async function chooseKey(
+export async function chooseKey(
   options: GlobalOptions,
   context: Context,
   request: KeyRequest & { readonly store: Store },
@@ -173,7 +173,13 @@ export function createWarner(
   }
 }
 
-function findVault(options: GlobalOptions, context: Context): string {
+/** Tells whether there is a vault to work with. */
+export function hasVault(options: Pick<GlobalOptions, 'vault'>, context: Context): boolean {
+  return vaultPlaces(options, context).some(({ path }) => exists(path))
+}
+
+/** Finds the vault that is there. @throws {VaultError} NOT_FOUND, naming where it was looked for */
+export function findVault(options: Pick<GlobalOptions, 'vault'>, context: Context): string {
   const places = vaultPlaces(options, context)
   const found = places.find(({ path }) => exists(path))
   if (found !== undefined) return found.path

@@ -38,6 +38,8 @@ function drawCell(cell: Cell, chalk: ChalkInstance): string {
 
 function toneOf(tone: Tone, chalk: ChalkInstance): (text: string) => string {
   if (tone === 'good') return chalk.green
+  if (tone === 'warn') return chalk.yellow
+  if (tone === 'strong') return chalk.bold
   return tone === 'bad' ? chalk.red : chalk.dim
 }
 

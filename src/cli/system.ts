@@ -97,6 +97,11 @@ class DescriptorOutput implements Output {
     return (this.#fd === 1 ? process.stdout : process.stderr).columns || 80
   }
 
+  get rows(): number | undefined {
+    if (!this.isTerminal) return undefined
+    return (this.#fd === 1 ? process.stdout : process.stderr).rows || undefined
+  }
+
   #writeSome(bytes: Buffer, from: number): number {
     try {
       return writeSync(this.#fd, bytes, from)

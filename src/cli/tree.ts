@@ -185,6 +185,21 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import('./commands/upgrade.js')).addUpgradeCommand,
       },
       {
+        name: 'status',
+        summary: 'shows how old everything is, what is due next and what is alive',
+        load: async () => (await import('./commands/status.js')).addStatusCommand,
+      },
+      {
+        name: 'doctor',
+        summary: 'looks for what is wrong, and says which command mends it',
+        load: async () => (await import('./commands/doctor.js')).addDoctorCommand,
+      },
+      {
+        name: 'completion',
+        summary: 'prints the completion script of bash, zsh or fish',
+        load: async () => (await import('./commands/completion.js')).addCompletionCommand,
+      },
+      {
         name: 'help',
         summary: 'explains a command, or one of the topics environment and exit-codes',
         load: async () => (await import('./commands/help.js')).addHelpCommand,
