@@ -2,10 +2,10 @@
  * Builds dist/cli, the command line as CommonJS, which Node starts faster than ESM (docs/decisions/), and dist/lib, the
  * library.
  *
- * Two worlds: `run-*.js` are the commands, each in one file with all that it needs at once, since every further file and
- * line costs a part of a millisecond; `entry.js` and its chunks are everything, for the command lines that need commander.
- * What a command imports lazily comes from the second world, except that a command that writes holds the transaction
- * too. esbuild splits only ESM, so that world is split as ESM first and each chunk is then transformed on its own.
+ * Each file holds all that it needs, since every further file costs a part of a millisecond: `run-*.js` are the commands,
+ * `entry.js` is everything, for the command lines that need commander. Only what a command may never need is a file of
+ * its own, loaded when it is needed (`DOORS`). So one process can hold several copies of our classes; errors know each
+ * other by name, and nothing else of ours passes through a door.
  *
  * The result is a function of the sources alone, but for V8's compiled code of them (warm.js), and two builds at once
  * cannot mix: each works in a directory of its own and swaps it in.
@@ -17,18 +17,20 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, wri
 import { tmpdir } from 'node:os'
 import { basename, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { build, transform } from 'esbuild'
+import { build } from 'esbuild'
 
 const root = fileURLToPath(new URL('.', import.meta.url))
 const dist = resolve(process.argv[2] ?? join(root, 'dist'))
 
 /** The hot commands have ways in of their own, which do without the registration with commander. */
 const HOT = ['load', 'rotation-due', 'token-check']
-/** The demo runs other commands through the second world. */
-const SECOND = ['demo']
+/** These use commander, or run other commands. */
+const ENTRY_ONLY = ['demo', 'help']
 
-/** Throws errors that only classes of the same world recognise, and the commands that write need it every time. */
-const INLINE = './transaction.js'
+/** What is imported lazily and brings a package with it. */
+const DOORS = ['cli/output', 'cli/prompt', 'http']
+/** What the hot commands, which never write, leave out too. */
+const WRITING = 'storage/transaction'
 
 /** The clock of `performance.now`, whose first use loads node:perf_hooks: a twentieth of a start on Node 20. */
 const MONOTONIC = 'function monotonicNow(){const[s,n]=process.hrtime();return s*1e3+n/1e6}'
@@ -37,6 +39,7 @@ const MONOTONIC = 'function monotonicNow(){const[s,n]=process.hrtime();return s*
 const CRYPTO = ['createCipheriv', 'createDecipheriv', 'createHash', 'createHmac', 'scryptSync', 'timingSafeEqual']
 
 const SHAPE = {
+  format: 'cjs',
   platform: 'node',
   target: 'node20.18',
   minifySyntax: true,
@@ -44,10 +47,14 @@ const SHAPE = {
   legalComments: 'none',
 }
 
-/** What the commands import lazily, by the name that they require it by. */
-const lazy = new Map()
-const files = await Promise.all(commandNames().map(bundleCommand))
-files.push(...(await splitRest()))
+/** For files that hold our code and no foreign code that looks at clocks. */
+const OURS = { banner: { js: MONOTONIC }, define: { 'performance.now': 'monotonicNow' } }
+
+const files = await Promise.all([
+  ...commandNames().map(bundleCommand),
+  bundleEntry(),
+  ...[...DOORS, WRITING].map(bundleDoor),
+])
 const work = makeWorkDirectory()
 try {
   for (const { name, text } of files) writeFileSync(join(work, name), text)
@@ -61,24 +68,32 @@ await buildLibrary()
 
 function commandNames() {
   const names = readdirSync(join(root, 'src/cli/commands')).map((file) => basename(file, '.ts'))
-  return names.filter((name) => !SECOND.includes(name))
+  return names.filter((name) => !ENTRY_ONLY.includes(name))
 }
 
 async function bundleCommand(command) {
-  const outputs = await bundle({
-    ...(HOT.includes(command) ? { entryPoints: [`src/cli/hot/${command}.ts`] } : { stdin: wayIn(command) }),
-    entryNames: `run-${command}`,
-    format: 'cjs',
+  const isHot = HOT.includes(command)
+  const file = await bundle(`run-${command}`, {
+    ...OURS,
+    ...(isHot ? { entryPoints: [`src/cli/hot/${command}.ts`] } : { stdin: wayIn(command) }),
     minifyIdentifiers: true,
-    banner: { js: MONOTONIC },
-    define: { 'performance.now': 'monotonicNow' },
-    plugins: [leaveLazy(command), nativeRequire(), lateCrypto()],
+    plugins: [leave(isHot ? [...DOORS, WRITING] : DOORS), nativeRequire(), lateCrypto()],
   })
-  const [file] = outputs
-  if (outputs.length !== 1 || file.inputs.some((path) => path.includes('node_modules'))) {
-    throw new Error(`the command ${command} must fit into one file and need no package`)
-  }
+  if (file.inputs.some((path) => path.includes('node_modules'))) throw new Error(`${command} must need no package`)
   return file
+}
+
+function bundleEntry() {
+  const plugins = [leave(DOORS), nativeRequire(), lateCrypto(), spareCommander()]
+  return bundle('entry', { ...OURS, entryPoints: ['src/cli/entry.ts'], plugins })
+}
+
+function bundleDoor(path) {
+  return bundle(doorName(path), { entryPoints: [`src/${path}.ts`], plugins: [nativeRequire()] })
+}
+
+function doorName(path) {
+  return path.replaceAll('/', '-')
 }
 
 /** The way in to a command that is not hot. */
@@ -92,47 +107,30 @@ function wayIn(command) {
   return { contents, resolveDir: join(root, 'src/cli'), sourcefile: `run-${command}.js` }
 }
 
-async function splitRest() {
-  const entryPoints = { entry: 'src/cli/entry.ts', ...Object.fromEntries([...lazy].sort()) }
-  const chunks = await bundle({
-    entryPoints,
-    format: 'esm',
-    splitting: true,
-    plugins: [nativeRequire(), spareCommander()],
-  })
-  return Promise.all(chunks.map(async ({ name, text }) => ({ name, text: await toCommonJs(text) })))
-}
-
-async function bundle(options) {
+async function bundle(name, options) {
   const result = await build({
     ...SHAPE,
     ...options,
     absWorkingDir: root,
     outdir: join(dist, 'cli'),
+    entryNames: name,
     bundle: true,
-    chunkNames: '[name]-[hash]',
     metafile: true,
     write: false,
     logLevel: 'warning',
   })
-  const inputs = Object.keys(result.metafile.inputs)
-  return result.outputFiles.map(({ path, text }) => ({ name: basename(path), text, inputs }))
+  return { name: `${name}.js`, text: result.outputFiles[0].text, inputs: Object.keys(result.metafile.inputs) }
 }
 
-async function toCommonJs(text) {
-  return (await transform(text, { ...SHAPE, format: 'cjs', supported: { 'dynamic-import': false } })).code
-}
-
-/** Lets a command require from the second world what it imports lazily; errors of both worlds know each other by name. */
-function leaveLazy(command) {
-  const leave = ({ path, kind, resolveDir }) => {
-    if (kind !== 'dynamic-import' || (path === INLINE && !HOT.includes(command))) return undefined
-    const source = join(resolveDir, path).replace(/\.js$/, '.ts')
-    const name = relative(join(root, 'src'), source).replace(/\.ts$/, '').replaceAll('/', '-')
-    lazy.set(name, source)
-    return { path: `./${name}.js`, external: true }
+/** Leaves doors out of a file, to be required when they are needed. */
+function leave(doors) {
+  const take = ({ path, kind, resolveDir }) => {
+    const door = relative(join(root, 'src'), join(resolveDir, path)).replace(/\.js$/, '')
+    return kind === 'dynamic-import' && doors.includes(door)
+      ? { path: `./${doorName(door)}.js`, external: true }
+      : undefined
   }
-  return { name: 'leave-lazy', setup: (bundler) => void bundler.onResolve({ filter: /^\./ }, leave) }
+  return { name: 'leave', setup: (bundler) => void bundler.onResolve({ filter: /^\./ }, take) }
 }
 
 /** Our sources make a `require` where they need a module of Node late and at once; CommonJS has one, at no cost. */

@@ -5,7 +5,7 @@
  *
  * Usage: node warm.js DIRECTORY, without MCP* in the environment; its output is to be thrown away.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -20,7 +20,9 @@ Object.assign(process.env, { XDG_CONFIG_HOME: join(folder, 'config'), XDG_STATE_
 process.chdir(folder)
 try {
   for (const format of ['native', 'aes-256-gcm']) await play(format)
-  await run('help', ['exit-codes'])
+  for (const line of ['--help', '--version', 'help exit-codes', 'rotate --help', 'token --help'])
+    await run(line.split(' '))
+  await run(['rotate', '--nope'], 2)
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }
@@ -31,58 +33,69 @@ for (const [name, { script, source }] of scripts) {
   lengths.writeUInt32LE(end + source.length, 0)
   lengths.writeUInt32LE(end, 4)
   const compiled = Buffer.concat([lengths, code, Buffer.from(source, 'latin1')])
-  writeFileSync(join(directory, `run-${name}.js.${process.version}.${process.arch}`), compiled)
+  writeFileSync(join(directory, `${name}.js.${process.version}.${process.arch}`), compiled)
 }
 
 /** The life of a credential and a token. */
 async function play(format) {
   delete process.env.MCP_ENCRYPTION_KEY
   mkdirSync(join(folder, format), { mode: 0o700 })
-  const vault = ['--vault', join(folder, format, 'mcp_credentials.enc')]
-  const printed = await run('init', [...vault, '--format', format, '--print-key'])
+  process.env.MCPVAULT_FILE = join(folder, format, 'mcp_credentials.enc')
+  const printed = await run(['init', '--format', format, '--print-key'])
   process.env.MCP_ENCRYPTION_KEY = /MCP_ENCRYPTION_KEY='?([^'\s]+)/.exec(printed)[1]
-  await run('store', [...vault, 'name', '--generate'])
-  await run('rotate', [...vault, 'name', '--generate'])
-  await run('load', [...vault, 'name'])
-  await run('rotation-due', [...vault, 'name'], 1)
-  await run('list', vault)
-  await run('history', [...vault, 'name'])
-  await run('export', vault)
-  await run('log-show', vault)
-  await run('log-verify', vault)
-  process.env.MCPVAULT_TOKEN = (await run('token-create', [...vault, '--tools', 'tool', '--label', 'label'])).trim()
-  await run('token-check', [...vault, '--tool', 'tool'])
-  await run('token-narrow', ['--ttl', '1m'])
-  await run('token-show', vault)
-  await run('token-list', vault)
-  await run('token-revoke', [...vault, 'label'])
-  if (format === 'native') await run('rollback', [...vault, 'name'])
-  await run('remove', [...vault, 'name', '--yes'])
-  if (format !== 'native') await run('upgrade', vault)
+  await run(['key', 'check'])
+  await run(['store', 'name', '--generate'])
+  await run(['rotate', 'name', '--generate'])
+  await run(['load', 'name'])
+  await run(['rotation-due', 'name'], 1)
+  await run(['list'])
+  await run(['history', 'name'])
+  await run(['export'])
+  await run(['log', 'show'])
+  await run(['log', 'verify'])
+  process.env.MCPVAULT_TOKEN = (await run(['token', 'create', '--tools', 'tool', '--label', 'label'])).trim()
+  await run(['token', 'check', '--tool', 'tool'])
+  await run(['token', 'narrow', '--ttl', '1m'])
+  await run(['token', 'show'])
+  await run(['token', 'list'])
+  await run(['token', 'revoke', 'label'])
+  if (format === 'native') await run(['rollback', 'name'])
+  await run(['rename', 'name', 'other'])
+  await run(['remove', 'other', '--yes'])
+  writeFileSync(join(folder, '.env'), 'NAME=value\n')
+  await run(['import', '.env'])
+  if (format !== 'native') await run(['upgrade'])
 }
 
-async function run(name, args, expected = 0) {
+async function run(argv, expected = 0) {
+  const name = findFile(argv)
   if (!scripts.has(name)) scripts.set(name, load(name))
-  const { command } = scripts.get(name)
+  const { exported } = scripts.get(name)
   let printed = ''
-  const real = command.systemContext()
+  const real = exported.systemContext()
   const write = (text) => {
     printed += text
     real.stdout.write(text)
   }
   const context = Object.create(real, { stdout: { value: { isTerminal: false, columns: 80, write } } })
-  const words = name.startsWith('token-') || name.startsWith('log-') ? name.split('-') : [name]
-  const status = await command.run([...words, ...args], context)
-  if (status !== expected) throw new Error(`cannot warm "${name}": it ended with ${status}`)
+  const status = await (exported.run ?? exported.main)(argv, context)
+  if (status !== expected) throw new Error(`cannot warm "${argv.join(' ')}": it ended with ${status}`)
   return printed
 }
 
-/** As bin/mcpvault.js does it. */
+/** As bin/mcpvault.js finds it, for lines that begin with the command. */
+function findFile(argv) {
+  const names = [`run-${argv[0]}`, `run-${argv[0]}-${argv[1]}`]
+  const name = argv[1] === '--help' ? undefined : names.find((one) => existsSync(join(directory, `${one}.js`)))
+  return name !== undefined && argv[1] !== '--nope' ? name : 'entry'
+}
+
+/** As bin/mcpvault.js loads it. */
 function load(name) {
-  const filename = join(directory, `run-${name}.js`)
+  const filename = join(directory, `${name}.js`)
   const source = `(function (exports, require, module) {${readFileSync(filename, 'utf8')}\n})`
   const script = new Script(source, { filename })
   const module = { exports: {} }
   script.runInThisContext()(module.exports, require, module)
-  return { script, source, command: module.exports }
+  return { script, source, exported: module.exports }
 }

@@ -27,7 +27,7 @@ function run(argv) {
     const running = command.run(argv, command.systemContext())
     if (running) return running
   }
-  const { main, systemContext } = require(`${CLI}/entry.js`)
+  const { main, systemContext } = load(`${CLI}/entry.js`)
   return main(argv, systemContext())
 }
 
@@ -43,7 +43,7 @@ function findCommand(argv) {
 }
 
 /**
- * Loads a command's file. For the Node that built it, warm.js has left V8's compiled code of it, which saves a quarter of
+ * Loads a built file. For the Node that built it, warm.js has left V8's compiled code of it, which saves a quarter of
  * a start: two lengths, the code, the source. Any other Node compiles.
  */
 function load(filename) {
