@@ -2,19 +2,13 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { spawn } from '@lydell/node-pty'
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { formatScript } from '../../src/cli/completion-script.js'
 import { collectTree } from '../../src/cli/completion-tree.js'
-import { type BuiltCopy, copyBuilt } from '../support/built.js'
+import { launcher } from '../support/built.js'
 import { TestWorld } from '../support/context.js'
 import { temporaryDirectory } from '../support/directory.js'
 import { KEY } from './commands/support.js'
-
-let built: BuiltCopy
-beforeAll(() => {
-  built = copyBuilt()
-})
-afterAll(() => built.remove())
 
 type Environment = Record<string, string>
 
@@ -35,7 +29,7 @@ function makeHome(): Environment {
   const home = temporaryDirectory()
   const bin = join(home, 'bin')
   mkdirSync(bin)
-  writeFileSync(join(bin, 'mcpvault'), `#!/bin/sh\nexec "${process.execPath}" "${built.launcher}" "$@"\n`)
+  writeFileSync(join(bin, 'mcpvault'), `#!/bin/sh\nexec "${process.execPath}" "${launcher()}" "$@"\n`)
   chmodSync(join(bin, 'mcpvault'), 0o755)
   const env = {
     HOME: home,
