@@ -25,7 +25,7 @@ const dist = resolve(process.argv[2] ?? join(root, 'dist'))
 /** The hot commands have ways in of their own, which do without the registration with commander. */
 const HOT = ['load', 'rotation-due', 'token-check']
 /** These use commander, or run other commands. */
-const ENTRY_ONLY = ['demo', 'help']
+const ENTRY_ONLY = ['completion', 'demo', 'help']
 
 /** What is imported lazily and brings a package with it. */
 const DOORS = ['cli/output', 'cli/prompt', 'http']
