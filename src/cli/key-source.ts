@@ -4,13 +4,13 @@
  * @module
  */
 
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { VaultError } from '../errors.js'
 import { Secret } from '../secret.js'
 import { type ReadOptions, readFileChecked } from '../storage/read-file.js'
 import { parseRawKey, type RawKey, type VaultKey } from '../vault/key.js'
 import type { Context } from './context.js'
-import { mcpvaultDirectory } from './directories.js'
+import { absolutePath, mcpvaultDirectory } from './directories.js'
 import type { GlobalOptions } from './flags.js'
 import { canAsk } from './read-value.js'
 
@@ -59,8 +59,9 @@ export function findRawKey(
   context: Context,
   request: KeyRequest,
 ): FoundKey<RawKey> | undefined {
-  const { env, cwd, host } = context
-  const inFile = (path: string, name: string) => fromFile(resolve(cwd, path), name, { host, warn: request.warn })
+  const { env, host } = context
+  const inFile = (path: string, name: string) =>
+    fromFile(absolutePath(path, context), name, { host, warn: request.warn })
   const required = (path: string, name: string): FoundKey<RawKey> => {
     const key = inFile(path, name)
     if (!key) throw noKey(name, 'there is no such file')
@@ -70,7 +71,7 @@ export function findRawKey(
   if (keyFd !== undefined) {
     return parse(readKeyDescriptor(keyFd, context), `descriptor ${keyFd}`)
   }
-  if (envFile !== undefined) return fromEnvFile(envFile, resolve(cwd, envFile), { host, warn: request.warn })
+  if (envFile !== undefined) return fromEnvFile(envFile, absolutePath(envFile, context), { host, warn: request.warn })
   if (env.MCP_ENCRYPTION_KEY) return parse(env.MCP_ENCRYPTION_KEY, 'MCP_ENCRYPTION_KEY')
   const named = env.MCP_ENCRYPTION_KEY_FILE
   if (named) return required(named, 'the file of MCP_ENCRYPTION_KEY_FILE')

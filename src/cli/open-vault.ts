@@ -5,19 +5,20 @@
  */
 
 import { statSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join } from 'node:path'
 import { VaultError } from '../errors.js'
 import { createFileStore } from '../storage/file-store.js'
-import type { Store } from '../storage/store.js'
+import type { DocumentName, Store } from '../storage/store.js'
 import { type RawKey, rawKeyId, type VaultKey } from '../vault/key.js'
 import { openVault } from '../vault/open.js'
 import { type ListedSlot, readSlots } from '../vault/slots.js'
 import type { Vault, VaultAccess } from '../vault/vault.js'
 import type { Context } from './context.js'
 import type { GlobalOptions } from './flags.js'
-import { mcpvaultDirectory } from './directories.js'
+import { absolutePath, mcpvaultDirectory } from './directories.js'
 import { askPassphrase, type FoundKey, findRawKey, type KeyRequest } from './key-source.js'
 import { createPrinter } from './printer.js'
+import { followLinks, sideFiles } from './side-files.js'
 
 const VAULT_NAME = 'mcp_credentials.enc'
 const LOCK_TIMEOUT_MS = 5000
@@ -37,7 +38,7 @@ export interface Opened {
 
 /** Names the places of cli.md that apply: `--vault`, else MCPVAULT_FILE, else here, else the data directory. */
 export function vaultPlaces(options: Pick<GlobalOptions, 'vault'>, context: Context): readonly VaultPlace[] {
-  const at = (path: string, origin: string): VaultPlace => ({ path: resolve(context.cwd, path), origin })
+  const at = (path: string, origin: string): VaultPlace => ({ path: absolutePath(path, context), origin })
   if (options.vault !== undefined) return [at(options.vault, '--vault')]
   if (context.env.MCPVAULT_FILE) return [at(context.env.MCPVAULT_FILE, 'MCPVAULT_FILE')]
   return [at(VAULT_NAME, 'the current directory'), at(defaultVaultPath(context), 'the data directory')]
@@ -130,13 +131,16 @@ export function createAccess(
   { context, key, warn = createWarner(context, options), isToldOfModes = true }: AccessParts,
 ): VaultAccess {
   const logPath = options.log ?? context.env.MCPVAULT_LOG
-  const directory = dirname(path)
+  // What belongs to the vault lies beside the file itself, by whichever link it was named.
+  const directory = dirname(followLinks(path))
+  const paths = {
+    vault: path,
+    log: logPath ? absolutePath(logPath, context) : join(directory, 'rotation_log.json'),
+    tokens: join(directory, 'mcp_tokens.jsonl'),
+  }
+  if (logPath) refuseTakenPlace(paths)
   const store = createFileStore({
-    paths: {
-      vault: path,
-      log: logPath ? resolve(context.cwd, logPath) : join(directory, 'rotation_log.json'),
-      tokens: join(directory, 'mcp_tokens.jsonl'),
-    },
+    paths,
     stateDirectory: mcpvaultDirectory('XDG_STATE_HOME', context),
     lockTimeoutMs: options.lockTimeoutMs ?? LOCK_TIMEOUT_MS,
     host: context.host,
@@ -157,6 +161,12 @@ export function createAccess(
     randomBytes: (length) => context.randomBytes(length),
     warn,
   }
+}
+
+function refuseTakenPlace(paths: Readonly<Record<DocumentName, string>>): void {
+  const taken = sideFiles((name) => paths[name]).get(followLinks(paths.log))
+  if (taken === 'the rotation log') return
+  throw new VaultError('USAGE', `cannot keep the rotation log in "${paths.log}": that is the place of ${taken}`)
 }
 
 /** Says each warning once, as a command's printer does. */

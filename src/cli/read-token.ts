@@ -1,7 +1,7 @@
-import { resolve } from 'node:path'
 import { VaultError } from '../errors.js'
 import { readFileChecked, type ReadOptions } from '../storage/read-file.js'
 import type { Context } from './context.js'
+import { absolutePath } from './directories.js'
 import type { Flag, GlobalOptions } from './flags.js'
 import { createWarner } from './open-vault.js'
 
@@ -40,7 +40,7 @@ export async function readText(
   options: Pick<ReadOptions, 'what' | 'warn'> & { readonly maxBytes: number },
 ): Promise<string> {
   if (file === '-') return (await context.stdin.readAll(options.maxBytes)).toString('utf8')
-  const path = resolve(context.cwd, file)
+  const path = absolutePath(file, context)
   const snapshot = readFileChecked(path, { ...options, host: context.host })
   if (snapshot === undefined) throw new VaultError('NOT_FOUND', `there is no ${options.what} "${path}"`)
   return snapshot.bytes.toString('utf8')

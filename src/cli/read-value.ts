@@ -6,10 +6,10 @@
  */
 
 import { closeSync, openSync, readSync } from 'node:fs'
-import { resolve } from 'node:path'
 import { isSystemError, VaultError } from '../errors.js'
 import { Secret } from '../secret.js'
 import type { Context } from './context.js'
+import { absolutePath } from './directories.js'
 import { type Flag, type GlobalOptions, wholeNumber } from './flags.js'
 
 /** The members that {@link VALUE_FLAGS} make. */
@@ -117,7 +117,7 @@ async function readSource(source: Source, { subject, options, context }: Reading
   // The newline that will be stripped does not count.
   const maxBytes = MAX_VALUE_BYTES + 2
   if (source === 'stdin') return context.stdin.readAll(maxBytes)
-  return readFileOrPipe(resolve(context.cwd, options.fromFile ?? ''), maxBytes, 'value')
+  return readFileOrPipe(absolutePath(options.fromFile ?? '', context), maxBytes, 'value')
 }
 
 /**

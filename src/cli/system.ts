@@ -28,7 +28,7 @@ export function systemContext(): Context {
     prompt: lazyPrompter(),
     env: process.env,
     get cwd() {
-      return process.cwd()
+      return currentDirectory()
     },
     get home() {
       return process.env.HOME || process.getBuiltinModule('node:os').homedir()
@@ -38,6 +38,14 @@ export function systemContext(): Context {
     randomBytes: (length) => process.getBuiltinModule('node:crypto').randomBytes(length),
     readDescriptor,
     runProgram,
+  }
+}
+
+function currentDirectory(): string {
+  try {
+    return process.cwd()
+  } catch (error) {
+    throw new VaultError('IO', 'cannot find a file: the current directory is gone', { cause: error, hints: ['cd ~'] })
   }
 }
 

@@ -1,5 +1,6 @@
 /** Uses the real context as a process of its own, for system.test.ts and prompt.test.ts. */
 import { spawnSync } from 'node:child_process'
+import { main } from '../../src/cli/main.js'
 import { systemContext } from '../../src/cli/system.js'
 import { VaultError } from '../../src/errors.js'
 
@@ -27,6 +28,9 @@ async function act(): Promise<void> {
       return context.stdout.write(`answer=${Buffer.from(await context.prompt.hidden(argument)).toString('hex')}\n`)
     case 'confirm':
       return context.stdout.write(`answer=${await context.prompt.confirm(argument)}\n`)
+    case 'main':
+      process.exitCode = await main(JSON.parse(argument) as string[], context)
+      return
     case 'nonblocking-parent':
       // A stream on a pipe makes it non-blocking, for every process that shares it.
       process.stdout.write('')

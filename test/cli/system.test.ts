@@ -1,5 +1,5 @@
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, openSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, openSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
@@ -42,6 +42,25 @@ async function untilSeen(stream: NodeJS.ReadableStream, text: string): Promise<s
   }
   return seen
 }
+
+describe('a working directory that is gone', () => {
+  const gone = (...argv: readonly string[]) => {
+    const directory = mkdtempSync(join(temporaryDirectory(), 'gone-'))
+    const script = `cd "$1" && rmdir "$1" && "$2" "$3" main '${JSON.stringify(argv)}'`
+    return spawnSync('bash', ['-c', script, 'bash', directory, process.execPath, child.path], { env, encoding: 'utf8' })
+  }
+
+  it('is no matter where every path is absolute', () => {
+    const vault = join(temporaryDirectory(), 'vault.enc')
+    const { status, stderr } = gone('load', 'name', '--vault', vault)
+    expect([status, stderr]).toEqual([3, expect.stringContaining('no vault was found')])
+  })
+
+  it('is named where a path is relative', () => {
+    const { status, stderr } = gone('load', 'name', '--vault', 'vault.enc')
+    expect([status, stderr]).toEqual([9, expect.stringContaining('the current directory is gone')])
+  })
+})
 
 describe('writing', () => {
   it('waits for a slow reader of a non-blocking pipe and loses nothing', async () => {

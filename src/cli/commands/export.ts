@@ -1,13 +1,15 @@
-import { dirname, resolve } from 'node:path'
+import { dirname } from 'node:path'
 import type { Command } from 'commander'
 import { VaultError } from '../../errors.js'
 import { createPrivateFile, ensurePrivateDirectory } from '../../storage/create-file.js'
 import { type ExportFormat, exportVault } from '../../vault/export.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
+import { absolutePath } from '../directories.js'
 import { type CommandShape, type GlobalOptions, oneOf } from '../flags.js'
 import { openForReading } from '../open-vault.js'
 import { countOf, createPrinter } from '../printer.js'
+import { followLinks, sideFiles } from '../side-files.js'
 
 /** Options of `export`. */
 export interface ExportOptions extends GlobalOptions {
@@ -57,9 +59,10 @@ export async function runExport(options: ExportOptions, context: Context): Promi
     context.stdout.write(text)
     return
   }
-  const path = resolve(context.cwd, options.output)
-  if (path === access.store.locate('vault')) {
-    throw new VaultError('USAGE', 'cannot export over the vault itself', {
+  const path = absolutePath(options.output, context)
+  const taken = sideFiles((name) => access.store.locate(name)).get(followLinks(path))
+  if (taken !== undefined) {
+    throw new VaultError('USAGE', `cannot export to "${path}": that is the place of ${taken}`, {
       hints: ['export to another file, check it, and move it into the place of the vault'],
     })
   }

@@ -1,14 +1,16 @@
 import { existsSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { dirname } from 'node:path'
 import type { Command } from 'commander'
 import { VaultError } from '../../errors.js'
 import { Secret } from '../../secret.js'
 import { createPrivateFile, ensurePrivateDirectory } from '../../storage/create-file.js'
+import { sweepOldTempFiles } from '../../storage/temp-file.js'
 import { createVault } from '../../vault/create.js'
 import { formatRawKey, type KeySpelling, RAW_KEY_BYTES, type RawKey, type VaultKey } from '../../vault/key.js'
 import { shellWord } from '../../vault/name.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
+import { absolutePath } from '../directories.js'
 import { type CommandShape, type GlobalOptions, oneOf } from '../flags.js'
 import { defaultKeyFile, findRawKey } from '../key-source.js'
 import { createAccess, createWarner, defaultVaultPath } from '../open-vault.js'
@@ -71,12 +73,14 @@ interface InitKey {
 
 /** Makes a vault, and a key if there is none. */
 export async function runInit(options: InitOptions, context: Context): Promise<void> {
-  const path = resolve(context.cwd, options.vault ?? (context.env.MCPVAULT_FILE || defaultVaultPath(context)))
+  const path = absolutePath(options.vault ?? (context.env.MCPVAULT_FILE || defaultVaultPath(context)), context)
   if (existsSync(path))
     throw new VaultError('EXISTS', `a vault is already there: "${path}"`, {
       hints: [`mcpvault list --vault ${shellWord(path)}`],
     })
   const chosen = await chooseKey(options, context)
+  // A killed run may have left a key that nobody will ever look for.
+  sweepOldTempFiles([keyFileOf(options, context) ?? defaultKeyFile(context)], context.now())
   checkSpelling(options, chosen.key)
   const exported = exportKey(options, chosen.key)
   // Printed first: a vault whose only key was lost in a closed pipe would be worth nothing.
@@ -90,7 +94,7 @@ export async function runInit(options: InitOptions, context: Context): Promise<v
 
 async function chooseKey(options: InitOptions, context: Context): Promise<InitKey> {
   if (options.passphrase) return { key: await askPassphrase(options, context), isNew: true, place: 'the passphrase' }
-  const keyFile = options.keyFile === undefined ? undefined : resolve(context.cwd, options.keyFile)
+  const keyFile = keyFileOf(options, context)
   if (keyFile === undefined || existsSync(keyFile)) {
     const found = findRawKey(options, context, { isPassive: false, warn: createWarner(context, options) })
     if (found !== undefined) return { key: found.key, place: found.source }
@@ -100,6 +104,10 @@ async function chooseKey(options: InitOptions, context: Context): Promise<InitKe
   if (options.printKey && keyFile === undefined) return { key, isNew: true, place: 'on stdout, and nowhere else' }
   const newFile = keyFile ?? defaultKeyFile(context)
   return { key, isNew: true, newFile, place: `in "${newFile}"` }
+}
+
+function keyFileOf({ keyFile }: InitOptions, context: Context): string | undefined {
+  return keyFile === undefined ? undefined : absolutePath(keyFile, context)
 }
 
 async function askPassphrase(options: InitOptions, context: Context): Promise<VaultKey> {

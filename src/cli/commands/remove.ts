@@ -9,6 +9,7 @@ import type { CommandShape, GlobalOptions } from '../flags.js'
 import { openForWriting } from '../open-vault.js'
 import { createPrinter } from '../printer.js'
 import { parseReason } from '../reason.js'
+import { warnOfTutorialBackup } from '../side-files.js'
 
 /** Options of `remove`. */
 export interface RemoveOptions extends GlobalOptions {
@@ -40,6 +41,7 @@ export async function runRemove(options: RemoveOptions, context: Context): Promi
   if (vault.describe(name) === undefined) throw unknownName(name, vault.names())
   await requireConfirmation(`Remove "${name}" and every version of it for good?`, options, context)
   await changeVault(access, 'remove', (draft) => draft.remove(name, { reason }))
+  warnOfTutorialBackup(access)
   createPrinter(context, options).done(
     `removed "${name}"; the key at the provider still works until you revoke it there`,
     { name },

@@ -7,6 +7,7 @@ import { type CommandShape, type GlobalOptions, wholeNumber } from '../flags.js'
 import { openForWriting } from '../open-vault.js'
 import { createPrinter } from '../printer.js'
 import { parseReason } from '../reason.js'
+import { warnOfTutorialBackup } from '../side-files.js'
 import { DEFAULT_GRACE_SECONDS, describePrevious, rotationJson } from './rotate.js'
 
 /** Options of `rollback`. */
@@ -51,6 +52,7 @@ export async function runRollback(options: RollbackOptions, context: Context): P
   const access = await openForWriting(options, context)
   const graceSeconds = options.graceSeconds ?? DEFAULT_GRACE_SECONDS
   const back = await changeVault(access, 'rollback', (draft) => draft.rollback(name, { to, reason, graceSeconds }))
+  if (back.retired !== undefined) warnOfTutorialBackup(access)
   const message = `rolled "${name}" back; its value is now version ${back.version}; ${describePrevious(back)}`
   createPrinter(context, options).done(message, rotationJson(name, back))
 }

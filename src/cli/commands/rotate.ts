@@ -13,6 +13,7 @@ import { openForWriting } from '../open-vault.js'
 import { createPrinter } from '../printer.js'
 import { NO_VALUE_ARGUMENT, readValue, VALUE_FLAGS, type ValueOptions } from '../read-value.js'
 import { parseReason } from '../reason.js'
+import { warnOfTutorialBackup } from '../side-files.js'
 
 /** Options of `rotate`. */
 export interface RotateOptions extends GlobalOptions, ValueOptions {
@@ -77,6 +78,7 @@ export async function runRotate(options: RotateOptions, context: Context): Promi
     return isNew ? draft.store(name, value, { reason }) : draft.rotate(name, value, { reason, graceSeconds })
   })
   value.wipe()
+  if (rotated.retired !== undefined) warnOfTutorialBackup(access)
   const sentence = isNew ? `stored "${name}"` : describeRotation(name, rotated, access.store.locate('vault'))
   createPrinter(context, options).done(sentence, rotationJson(name, rotated))
 }

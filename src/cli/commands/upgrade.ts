@@ -35,7 +35,7 @@ export async function runUpgrade(options: GlobalOptions, context: Context): Prom
     readStoreId,
   })
   createPrinter(context, options).done(
-    `upgraded "${path}" with ${countOf(count, 'credential')}; the old file is "${path}.tutorial.bak"`,
+    `upgraded "${path}" with ${countOf(count, 'credential')}; the old file is "${path}.tutorial.bak": delete it once you are sure, it holds every value under the same key`,
     {
       vault: path,
       credentials: count,
