@@ -6,6 +6,7 @@ import { compareMark, readMark } from '../vault/marks.js'
 import { shellWord } from '../vault/name.js'
 import { isDamage, parseVault, readAndParse } from '../vault/open.js'
 import { undoLayout } from '../vault/relaid.js'
+import { accessMend } from './files.js'
 import { capFindings, type Finding, findingOf, hasCode } from './finding.js'
 import { type AnyVault, lookingOnly, type Scene } from './scene.js'
 
@@ -59,7 +60,7 @@ export function readVaultId({ access }: Pick<Scene, 'access'>): string | undefin
 function unreadable(error: unknown, scene: Scene): readonly Finding[] {
   if (hasCode(error, 'UNSAFE')) return []
   const path = scene.access.store.locate('vault')
-  if (!isDamage(error)) return [findingOf(error, { id: 'vault-unreadable', mend: `ls -ld ${shellWord(path)}` })]
+  if (!isDamage(error)) return [findingOf(error, { id: 'vault-unreadable', mend: accessMend(path, scene.host) })]
   return [findingOf(error, { id: 'vault-damaged', mend: wayBack(scene) })]
 }
 
@@ -137,7 +138,7 @@ export function examineStanding(vault: AnyVault, scene: Scene): readonly Finding
   const mark = inspectPath(path)
   if (mark.kind === 'hidden' || (mark.kind === 'file' && !mark.isReadable)) {
     const what = `an older copy of the vault would not be noticed: what this machine has seen of it, "${path}", cannot be read`
-    return [{ id: 'mark-unreadable', severity: 'warning', what, mend: `ls -ld ${shellWord(path)}` }]
+    return [{ id: 'mark-unreadable', severity: 'warning', what, mend: accessMend(path, scene.host) }]
   }
   try {
     const { behind } = compareMark(vault, readMark(vault.id, access), access)

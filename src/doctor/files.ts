@@ -31,7 +31,7 @@ export function examineFiles(scene: Scene): readonly Finding[] {
   return [
     ...documents.flatMap((document) => judgeFile(document, scene.host)),
     ...judgeDirectories(places.map(inspectAncestors), scene.host),
-    ...judgeState(inspectAncestors(join(scene.stateDirectory, 'mark')), scene.stateDirectory),
+    ...judgeState(inspectAncestors(join(scene.stateDirectory, 'mark')), scene),
   ]
 }
 
@@ -91,13 +91,31 @@ export function judgeDirectories(chains: readonly (readonly PathFact[])[], host:
 }
 
 /** Judges whether high-water marks can be kept: the nearest directory that exists must be one, and writable. */
-export function judgeState(chain: readonly PathFact[], directory: string): readonly Finding[] {
+export function judgeState(
+  chain: readonly PathFact[],
+  { host, stateDirectory: directory }: Pick<Scene, 'host' | 'stateDirectory'>,
+): readonly Finding[] {
   const [nearest] = chain
   if (nearest === undefined || (nearest.kind === 'directory' && nearest.isWritable)) return []
+  const mend = nearest.kind === 'directory' ? takeOver(nearest, host) : 'export XDG_STATE_HOME="$HOME/.local/state"'
   const reason =
     nearest.kind === 'directory' ? `"${nearest.path}" cannot be written` : `"${nearest.path}" is no directory`
   const what = `an old copy of the vault would not be noticed: nothing can be kept in "${directory}", since ${reason}`
-  return [{ id: 'state-unwritable', severity: 'warning', what, mend: `export XDG_STATE_HOME="$HOME/.local/state"` }]
+  return [{ id: 'state-unwritable', severity: 'warning', what, mend }]
+}
+
+/** Gives the command after which a file that is there can be read, or that shows why it cannot. */
+export function accessMend(path: string, host: StorageHost): string {
+  const fact = inspectPath(path)
+  const [directory] = inspectAncestors(path)
+  if (fact.kind === 'file' && !fact.isReadable) return takeOver(fact, host)
+  if (fact.kind === 'hidden' && directory?.isReadable === false) return takeOver(directory, host)
+  return `ls -ld ${shellWord(path)}`
+}
+
+function takeOver({ path, kind, uid }: PathFact, host: StorageHost): string {
+  const word = shellWord(path)
+  return uid === host.uid ? `chmod u+rw${kind === 'directory' ? 'x' : ''} ${word}` : `sudo chown ${host.uid} ${word}`
 }
 
 /** Finds what killed processes and earlier formats have left behind. */
@@ -126,8 +144,9 @@ export function examineLeftovers(scene: Scene, vault: AnyVault | undefined): rea
 
 /** Says what a git work tree means for the files in it. */
 export function examineGit({ access, key }: Scene): readonly Finding[] {
-  if (!access.isInGit()) return []
   const { store } = access
+  // A directory that may not be looked into says nothing about what is in it.
+  if (inspectPath(store.locate('vault')).kind === 'hidden' || !access.isInGit()) return []
   const plain = (['log', 'tokens'] as const)
     .map((name) => store.locate(name))
     .filter((path) => inspectPath(path).kind === 'file')

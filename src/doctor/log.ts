@@ -6,6 +6,7 @@ import { shellWord } from '../vault/name.js'
 import { missingRecords, whenStill } from '../vault/outbox.js'
 import type { VaultAccess } from '../vault/vault.js'
 import { aheadFinding, LatestAhead } from './clock.js'
+import { accessMend } from './files.js'
 import { capFindings, type Finding, findingOf, hasCode } from './finding.js'
 import type { AnyVault, Scene } from './scene.js'
 
@@ -29,7 +30,8 @@ export function examineLog(scene: Scene, vault: AnyVault | undefined): readonly 
   } catch (error) {
     if (hasCode(error, 'UNSAFE')) return []
     const word = shellWord(path)
-    if (!hasCode(error, 'DAMAGED')) return [findingOf(error, { id: 'log-unreadable', mend: `ls -ld ${word}` })]
+    if (!hasCode(error, 'DAMAGED'))
+      return [findingOf(error, { id: 'log-unreadable', mend: accessMend(path, scene.host) })]
     return [findingOf(error, { id: 'log-damaged', mend: `mv ${word} ${shellWord(`${path}.damaged`)}` })]
   }
 }

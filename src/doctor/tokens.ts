@@ -2,6 +2,7 @@ import { parseHeader } from '../tokens/record-line.js'
 import { TokenRecords } from '../tokens/records.js'
 import { shellWord } from '../vault/name.js'
 import { aheadFinding, LatestAhead } from './clock.js'
+import { accessMend } from './files.js'
 import { type Finding, findingOf, hasCode } from './finding.js'
 import { type AnyVault, lookingOnly, type Scene } from './scene.js'
 
@@ -19,7 +20,7 @@ export function examineTokens(scene: Scene, unlocked: AnyVault | undefined): rea
     if (hasCode(error, 'UNSAFE')) return []
     if (hasCode(error, 'DAMAGED')) return [findingOf(error, { id: 'tokens-damaged', mend: startOver(path) })]
     if (!hasCode(error, 'RESTORED')) {
-      return [findingOf(error, { id: 'tokens-unreadable', mend: `ls -ld ${shellWord(path)}` })]
+      return [findingOf(error, { id: 'tokens-unreadable', mend: accessMend(path, scene.host) })]
     }
     const mend = 'mcpvault token revoke --all --accept-restore'
     return [findingOf(error, { id: 'tokens-restored', mend })]

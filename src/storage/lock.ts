@@ -5,7 +5,7 @@
  * back if it is not the one that was judged. A holder that finds its lock lost or older than 30 s commits nothing.
  */
 
-import { closeSync, constants, fstatSync, linkSync, openSync, renameSync } from 'node:fs'
+import { closeSync, constants, fstatSync, linkSync, lstatSync, openSync, renameSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { isSystemError, VaultError } from '../errors.js'
 import { ioError, linkError, wrapSystemError } from './io-error.js'
@@ -211,7 +211,8 @@ export function inspectLock(path: string, { host, now }: Pick<LockOptions, 'host
   const found = findLock(path)
   if (found === 'absent') return undefined
   if (found === 'unreadable') {
-    return { path, owner: undefined, sinceMs: undefined, standing: 'unreadable', found: undefined }
+    const nobody = { path, owner: undefined, sinceMs: undefined, standing: 'unreadable', found: undefined } as const
+    return isThere(path) ? nobody : undefined
   }
   const owner = parseOwner(found.text)
   const standing = owner ? judgeOwner(owner, path, { host, ageMs: now() - found.sinceMs }) : 'unreadable'
@@ -229,6 +230,15 @@ export function breakLock({ path, found }: LockSight, { randomBytes }: Pick<Lock
   throw new VaultError('IO', `cannot break the lock "${path}": it is no file that can be read`, {
     hints: [`if no mcpvault is writing, remove it: rm -ri "${path}"`],
   })
+}
+
+/** A directory that may not be looked into says nothing about a lock in it. */
+function isThere(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined
+  } catch {
+    return false
+  }
 }
 
 function judgeOwner(

@@ -13,6 +13,7 @@ import { requireConfirmation } from '../confirm.js'
 import type { Context } from '../context.js'
 import { mcpvaultDirectory } from '../directories.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
+import { type FoundKey, findRawKey } from '../key-source.js'
 import { chooseKey, createAccess, findVault } from '../open-vault.js'
 import { wrapText } from '../picture.js'
 import { colorLevel, countOf, createPrinter, type Tone } from '../printer.js'
@@ -71,12 +72,25 @@ async function findKey(
   context: Context,
   store: Store,
 ): Promise<{ readonly state: KeyState; readonly key?: VaultKey }> {
+  const request = { isPassive: true, warn: () => {}, store }
+  let found: FoundKey | undefined
   try {
-    const found = await chooseKey(options, context, { isPassive: true, warn: () => {}, store })
-    if (found === undefined) return { state: { kind: 'none' } }
-    return { state: { kind: 'found', source: found.source, path: found.path }, key: found.key }
+    found = findRawKey(options, context, request)
   } catch (error) {
     if (error instanceof VaultError) return { state: { kind: 'refused', error } }
+    throw error
+  }
+  if (found?.isImplicit) found = await unlessUnreadable(chooseKey(options, context, request), found)
+  if (found === undefined) return { state: { kind: 'none' } }
+  return { state: { kind: 'found', source: found.source, path: found.path }, key: found.key }
+}
+
+/** Whether a key file that nobody named belongs to this vault is not known where the vault cannot be read. */
+async function unlessUnreadable(chosen: Promise<FoundKey | undefined>, found: FoundKey): Promise<FoundKey | undefined> {
+  try {
+    return await chosen
+  } catch (error) {
+    if (error instanceof VaultError) return found
     throw error
   }
 }
