@@ -1,0 +1,96 @@
+/**
+ * The error sweep: each system call of a command that touches the vault's directory fails once, as on a full disk, a
+ * used-up quota or a broken one. Nothing may have changed unless the command says so, and everything goes on working.
+ *
+ * @module
+ */
+
+import type { Call } from '../support/strace.js'
+import { expectNoHand, nameState, type Prepared, prepare, type StateName, type SweptCommand } from './swept-commands.js'
+import type { Ran, TrialPlace } from './trial-place.js'
+
+/** How each system call can fail. */
+const ERRORS: Readonly<Record<string, readonly string[]>> = {
+  openat: ['EIO'],
+  write: ['ENOSPC', 'EDQUOT'],
+  pwrite64: ['ENOSPC', 'EIO'],
+  ftruncate: ['EIO'],
+  fsync: ['EIO'],
+  fdatasync: ['EIO'],
+  rename: ['EIO'],
+  link: ['EDQUOT'],
+  unlink: ['EIO'],
+  mkdir: ['ENOSPC'],
+  fchmod: ['EIO'],
+  fchown: ['EIO'],
+}
+
+/** What a sweep found. */
+export interface ErrorReport {
+  readonly points: number
+  readonly faults: number
+  /** How often each outcome was seen: the error code or `done`, and the state that it left. */
+  readonly outcomes: Readonly<Record<string, number>>
+  readonly damage: readonly string[]
+}
+
+/** Sweeps a command in an empty place; `choose` picks the calls that fail, all of them by default. */
+export async function sweepErrors(
+  place: TrialPlace,
+  command: SweptCommand,
+  choose: (calls: readonly Call[]) => readonly Call[] = (calls) => calls,
+): Promise<ErrorReport> {
+  const prepared = await prepare(place, command, { flags: ['--json'], calls: [...Object.keys(ERRORS), 'exit_group'] })
+  const calls = prepared.calls.filter(({ name, text }) => name in ERRORS && !/^write\(<(pipe|\/dev\/)/.test(text))
+  const points = choose(calls).flatMap((call) => (ERRORS[call.name] ?? []).map((error) => ({ call, error })))
+  const outcomes: Record<string, number> = {}
+  const damage: string[] = []
+  let faults = 0
+  for (const { call, error } of points) {
+    const ran = failAt(call, error, prepared)
+    if (ran === undefined) continue
+    faults++
+    try {
+      const outcome = await judge(place, prepared, ran)
+      outcomes[outcome] = (outcomes[outcome] ?? 0) + 1
+    } catch (failure) {
+      damage.push(`${error} at ${call.text}: ${failure instanceof Error ? failure.message : failure}`)
+    }
+  }
+  return { points: points.length, faults, outcomes, damage }
+}
+
+/** Lets a call fail; other calls of the same name may come before it in one run and not in another. */
+function failAt(point: Call, error: string, { calls, run }: Prepared): Ran | undefined {
+  const wanted = calls.indexOf(point)
+  for (let attempt = 0, count = point.count; attempt < 10; attempt++) {
+    const failed = run(`${point.name}:error=${error}:when=${Math.max(1, count)}`)
+    const at = failed.calls.findIndex(({ isInjected }) => isInjected)
+    if (at === wanted) return failed.ran
+    count += at < 0 || at > wanted ? -1 : 1
+  }
+  return undefined
+}
+
+async function judge(place: TrialPlace, prepared: Prepared, { status, stdout, stderr }: Ran): Promise<string> {
+  const name = await nameState(place, prepared)
+  const code = status === 0 ? 'done' : codeOf(stderr)
+  const allowed: Readonly<Record<string, readonly StateName[]>> = {
+    done: ['new'],
+    IO: ['old'],
+    DURABILITY: ['new', 'between'],
+    // A lock that cannot be read any more may be somebody else's by now.
+    LOCKED: ['old'],
+  }
+  if (!allowed[code]?.includes(name)) throw new Error(`it is ${name} and said ${code}, ${status}: ${stderr}`)
+  const expected = code === 'LOCKED' ? 7 : 9
+  if (status !== 0 && (status !== expected || stdout !== ''))
+    throw new Error(`it gave ${status} and printed "${stdout}"`)
+  await expectNoHand(place, prepared, name)
+  return `${code} ${name}`
+}
+
+function codeOf(stderr: string): string {
+  const line = stderr.split('\n').find((one) => one.startsWith('{'))
+  return line === undefined ? 'nothing' : (JSON.parse(line) as { error: { code: string } }).error.code
+}
