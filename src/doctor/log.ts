@@ -1,4 +1,4 @@
-import { readForward } from '../log/read.js'
+import { readBackward } from '../log/read.js'
 import { type LogReport, verifyLog } from '../log/verify.js'
 import { readLog } from '../rotation/ages.js'
 import { parseTimestamp } from '../timestamp.js'
@@ -11,6 +11,8 @@ import { capFindings, type Finding, findingOf, hasCode } from './finding.js'
 import type { AnyVault, Scene } from './scene.js'
 
 const MOST_OF_A_KIND = 3
+/** How many records' dates are looked at: what was written longer ago changes nothing any more. */
+const NEWEST = 10_000
 
 /** Checks the log's chain, its end against the vault, and its dates against the clock. */
 export function examineLog(scene: Scene, vault: AnyVault | undefined): readonly Finding[] {
@@ -92,7 +94,9 @@ function examineDates(access: VaultAccess): readonly Finding[] {
   let odd = 0
   readLog(access, (reader) => {
     if (reader === undefined) return
-    for (const record of readForward(reader)) {
+    let seen = 0
+    for (const record of readBackward(reader)) {
+      if (++seen > NEWEST) break
       const at = parseTimestamp(record.rotated_at, access.zone)
       if (at === undefined) odd += 1
       else ahead.add(at.epochMs, { isNaive: at.isNaive, what: 'a record' })

@@ -117,6 +117,11 @@ async function playLife(watch: Watch, isNative: boolean): Promise<string> {
     ['token', 'show'],
     ['token', 'check', '--tool', 'web_search'],
     ['token', 'check', '--tool', 'other'],
+    ['status'],
+    ['doctor'],
+    ['completion', 'names'],
+    ['completion', 'tokens'],
+    ['completion', 'bash'],
     ['help'],
     ['help', 'environment'],
   ]) {
