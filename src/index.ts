@@ -17,6 +17,7 @@ import { env, pid, platform } from 'node:process'
 import { VaultError } from './errors.js'
 import { Secret } from './secret.js'
 import { createFileStore } from './storage/file-store.js'
+import { followLinks } from './storage/resolve-target.js'
 import type { Arguments } from './tokens/argument-rules.js'
 import { BudgetKeeper, CALLS_AHEAD } from './tokens/budget.js'
 import { TokenRecords } from './tokens/records.js'
@@ -164,7 +165,7 @@ export class VaultFile {
 
 function createAccess(path: string, options: VaultFileOptions): VaultAccess {
   const warn = options.warn ?? (() => {})
-  const directory = dirname(path)
+  const directory = dirname(followLinks(path))
   const uid = userInfo().uid
   return {
     store: createFileStore({

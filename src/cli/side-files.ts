@@ -5,8 +5,7 @@
  */
 
 import { existsSync } from 'node:fs'
-import { resolve } from 'node:path'
-import { resolveTarget } from '../storage/resolve-target.js'
+import { followLinks } from '../storage/resolve-target.js'
 import type { DocumentName } from '../storage/store.js'
 import type { VaultAccess } from '../vault/vault.js'
 
@@ -21,15 +20,6 @@ export function sideFiles(locate: (name: DocumentName) => string): ReadonlyMap<s
     [`${vault}.tutorial.bak`, 'what the vault was before its upgrade'],
     [vault, 'the vault itself'],
   ])
-}
-
-/** Follows symbolic links to the file that a path means; where that fails, whoever opens it says why. */
-export function followLinks(path: string): string {
-  try {
-    return resolveTarget(path)
-  } catch {
-    return resolve(path)
-  }
 }
 
 /** Warns that what `upgrade` replaced still holds values that have just been taken out of the vault. */

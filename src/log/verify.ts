@@ -39,6 +39,8 @@ export interface LogReport {
   readonly checkpoints: readonly number[]
   /** Sequence numbers whose records are gone, or were never written, before one that is there. */
   readonly gaps: readonly { readonly after: number; readonly before: number }[]
+  /** Numbers of the records with which a key holder has gone on from an old vault, or from a log that was changed or cut. */
+  readonly restored: readonly number[]
   readonly problems: readonly LogProblem[]
   /** Whether the vault's last record is there, in the log or pending; undefined when there was no vault to ask. */
   readonly anchored: boolean | undefined
@@ -69,6 +71,7 @@ export function verifyLog(reader: Reader | undefined, anchor?: LogAnchor): LogRe
     sealed: chain.sealed,
     checkpoints: chain.checkpoints,
     gaps: chain.gaps,
+    restored: chain.restored,
     problems: [...chain.problems, ...(verdict?.problems ?? [])],
     anchored: verdict?.isAnchored,
     torn: reader !== undefined && readTail(reader).layout === 'torn',
@@ -81,6 +84,7 @@ class ChainCheck {
   sealed = 0
   readonly checkpoints: number[] = []
   readonly gaps: { after: number; before: number }[] = []
+  readonly restored: number[] = []
   readonly problems: LogProblem[] = []
   #prev = FIRST_PREV
   #seq = 0
@@ -103,6 +107,7 @@ class ChainCheck {
       this.#report('chain', seq, 'does not follow the record before it')
     }
     if (!seq) return
+    if (record.action === 'restored') this.restored.push(seq)
     if (seq <= this.#seq) this.#report('order', seq, `comes after number ${this.#seq}`)
     else if (seq > this.#seq + 1) this.#reportGap(record, seq)
     this.#seq = Math.max(this.#seq, seq)

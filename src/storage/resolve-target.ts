@@ -4,6 +4,15 @@ import { lstatSync, readlinkSync, realpathSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { isSystemError } from '../errors.js'
 
+/** Follows symbolic links as {@link resolveTarget} does; where that fails, whoever opens the path says why. */
+export function followLinks(path: string): string {
+  try {
+    return resolveTarget(path)
+  } catch {
+    return resolve(path)
+  }
+}
+
 /**
  * Follows symbolic links to the file that a path means, whether or not that file exists. Throws system errors as they are.
  */

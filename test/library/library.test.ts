@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
@@ -44,6 +44,15 @@ describe('the library', () => {
     run(['rotate', 'scavio_api_key', '--stdin'], 'sk_second\n')
     expect(vault.load('scavio_api_key').revealText()).toBe('sk_second')
     if (format === 'native') expect(vault.load('scavio_api_key', { version: 'previous' }).revealText()).toBe('sk_first')
+  })
+
+  it('finds what belongs to the vault beside the file itself, not beside a link to it', () => {
+    const { vault: path, state, run } = createPlace()
+    const token = run(['token', 'create', '--tools', 'web_search']).trim()
+    const link = join(temporaryDirectory(), 'link.enc')
+    symlinkSync(path, link)
+    const vault = openVaultFile(link, { key: KEY, stateDirectory: state })
+    expect(vault.verifyToken(token, { tool: 'web_search' })).toMatchObject({ allowed: true })
   })
 
   it('verifies tokens, and a revocation counts at the next call', () => {

@@ -34,6 +34,7 @@ describe('a whole log', () => {
       sealed: 5,
       checkpoints: [],
       gaps: [],
+      restored: [],
       problems: [],
       anchored: undefined,
       torn: false,
@@ -58,7 +59,11 @@ describe('a whole log', () => {
     const before = makeChain(2)
     const place = { seq: 9, prev: hashRecord(before[1] as LogRecord), id: '00000000000000ff' }
     const restored = sealRecord({ credential: null, rotated_at: 't', action: 'restored' }, place)
-    expect(verify([...before, restored])).toMatchObject({ gaps: [{ after: 2, before: 9 }], problems: [] })
+    expect(verify([...before, restored])).toMatchObject({
+      gaps: [{ after: 2, before: 9 }],
+      restored: [9],
+      problems: [],
+    })
   })
 
   test('is empty when there is none', () => {

@@ -332,7 +332,7 @@ describe('a log that is not where the vault left it', () => {
     expect(world.warnings).toHaveLength(1)
     world.acceptRestore = false
     await world.put('e', 'e')
-    expect(world.report()).toMatchObject({ problems: [], anchored: true })
+    expect(world.report()).toMatchObject({ problems: [], restored: [4], anchored: true })
   })
 
   it('is not written to when it was changed before a committed record reached it', async () => {

@@ -2,6 +2,7 @@ import { dirname } from 'node:path'
 import type { Command } from 'commander'
 import { VaultError } from '../../errors.js'
 import { createPrivateFile, ensurePrivateDirectory } from '../../storage/create-file.js'
+import { followLinks } from '../../storage/resolve-target.js'
 import { type ExportFormat, exportVault } from '../../vault/export.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
@@ -9,7 +10,7 @@ import { absolutePath } from '../directories.js'
 import { type CommandShape, type GlobalOptions, oneOf } from '../flags.js'
 import { openForReading } from '../open-vault.js'
 import { countOf, createPrinter } from '../printer.js'
-import { followLinks, sideFiles } from '../side-files.js'
+import { sideFiles } from '../side-files.js'
 
 /** Options of `export`. */
 export interface ExportOptions extends GlobalOptions {

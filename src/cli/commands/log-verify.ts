@@ -33,6 +33,7 @@ export async function runLogVerify(options: GlobalOptions, context: Context): Pr
       sealed: report.sealed,
       checkpoints: report.checkpoints.length,
       gaps: report.gaps,
+      restored: report.restored,
       torn: report.torn,
       anchored: report.anchored ?? null,
       verified: vault.isVerified,
@@ -42,6 +43,9 @@ export async function runLogVerify(options: GlobalOptions, context: Context): Pr
   if (report.torn) printer.warn('an unfinished record lies at the end; the next command that writes cuts it off')
   for (const { after, before } of report.gaps.slice(0, MAX_LISTED)) {
     printer.warn(`records ${after + 1} to ${before - 1} are not there`)
+  }
+  for (const seq of report.restored.slice(0, MAX_LISTED)) {
+    printer.warn(`record ${seq} says that somebody went on from an older or changed state: mcpvault log show`)
   }
   context.stdout.write(`${summary(report, vault.isVerified)}\n`)
 }

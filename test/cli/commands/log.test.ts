@@ -1,7 +1,19 @@
 import { readFileSync, rmSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { fail, json, nativeWorld, read, rotate, store, succeed, tutorialWorld, write } from './support.js'
+import {
+  fail,
+  json,
+  nativeWorld,
+  read,
+  rotate,
+  store,
+  succeed,
+  tutorialWorld,
+  VAULT,
+  withStdin,
+  write,
+} from './support.js'
 
 const LOG = 'rotation_log.json'
 
@@ -60,6 +72,29 @@ describe('log show', () => {
 })
 
 describe('log verify', () => {
+  it('goes on naming that records were lost, and by which record that was accepted', async () => {
+    const world = await nativeWorld()
+    for (const name of ['a', 'b', 'c']) await store(world, name, 'x')
+    const log = read(world, 'rotation_log.json')
+    const cut = `${log.split('\n').slice(0, 2).join('\n')}\n]\n`
+    const vault = read(world, VAULT)
+    write(world, 'rotation_log.json', cut)
+    await store(world, 'd', 'x')
+    expect(world.stderr).toContain('ends at record 1, but the vault has committed 2: run mcpvault log verify')
+    for (const _ of [1, 2]) {
+      expect(await fail(world, 'log', 'verify')).toMatchObject({
+        status: 6,
+        hints: expect.arrayContaining([expect.stringContaining('should follow record 2, which is not there')]),
+      })
+      await store(world, `more ${_}`.replace(' ', '_'), 'x')
+    }
+    write(world, VAULT, vault)
+    write(world, 'rotation_log.json', cut)
+    await withStdin(world, 'x', 'store', 'd', '--stdin', '--accept-restore')
+    await succeed(world, 'log', 'verify')
+    expect(world.stderr).toContain('record 4 says that somebody went on from an older or changed state')
+  })
+
   it('says that the log holds together, and with --json how far', async () => {
     const world = await nativeWorld()
     await store(world, 'a', 'x')
@@ -70,6 +105,7 @@ describe('log verify', () => {
       sealed: 2,
       checkpoints: 0,
       gaps: [],
+      restored: [],
       torn: false,
       anchored: true,
       verified: true,
