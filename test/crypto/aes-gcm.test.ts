@@ -2,6 +2,7 @@ import { createCipheriv } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { openGcm, sealGcm } from '../../src/crypto/aes-gcm.js'
 import vectors from '../vectors/aes-256-gcm.json' with { type: 'json' }
+import cavp from '../vectors/aes-256-gcm-cavp.json' with { type: 'json' }
 
 const KEY = Buffer.alloc(32, 1)
 const NONCE = Buffer.alloc(12, 2)
@@ -13,6 +14,22 @@ describe('the GCM paper', () => {
     const sealed = sealGcm(hex(key), hex(nonce), hex(plaintext), hex(aad))
     expect(sealed.toString('hex')).toBe(ciphertext + tag)
     expect(openGcm(hex(key), hex(nonce), sealed, hex(aad))?.toString('hex')).toBe(plaintext)
+  })
+})
+
+describe("NIST's test vectors", () => {
+  it('are 75 to seal and 25 to refuse', () => {
+    expect([cavp.cases.length, cavp.refused.length]).toEqual([75, 25])
+  })
+
+  it.each(cavp.cases)('$name, sealed and opened', ({ key, nonce, plaintext, aad, ciphertext, tag }) => {
+    const sealed = sealGcm(hex(key), hex(nonce), hex(plaintext), hex(aad))
+    expect(sealed.toString('hex')).toBe(ciphertext + tag)
+    expect(openGcm(hex(key), hex(nonce), sealed, hex(aad))?.toString('hex')).toBe(plaintext)
+  })
+
+  it.each(cavp.refused)('$name, refused', ({ key, nonce, aad, ciphertext, tag }) => {
+    expect(openGcm(hex(key), hex(nonce), hex(ciphertext + tag), hex(aad))).toBeUndefined()
   })
 })
 
