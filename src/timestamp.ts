@@ -100,8 +100,11 @@ function offsetToMs(offset: string): number | undefined {
  */
 function naiveToEpoch(localMs: number, zone: string | undefined): number {
   const candidates = [-DAY_MS, 0, DAY_MS].map((around) => localMs - zoneOffsetMs(localMs + around, zone))
+  const [before, at, after] = candidates as [number, number, number]
+  // Far from any change of the clocks.
+  if (before === at && at === after) return at
   const exact = candidates.filter((epochMs) => epochMs + zoneOffsetMs(epochMs, zone) === localMs)
-  return exact.length > 0 ? Math.min(...exact) : (candidates[0] ?? localMs)
+  return exact.length > 0 ? Math.min(...exact) : before
 }
 
 const DAY_MS = 86_400_000

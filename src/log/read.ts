@@ -8,10 +8,12 @@
  * @module
  */
 
+import { isUtf8 } from 'node:buffer'
 import type { Reader } from '../storage/store.js'
 import { damagedAt } from './damage.js'
 import { type Element, MAX_RECORD_BYTES, readElement } from './element.js'
 import { BLOCK_BYTES, FIRST_RECORD_AT, findEnd, type LogEnd, parseLine } from './end.js'
+import { parseRecord } from './parse.js'
 import type { LogRecord } from './record.js'
 import { objectLength, scanArray } from './scan.js'
 
@@ -39,14 +41,21 @@ export function* readBackward(reader: Reader, { blockBytes = BLOCK_BYTES }: Read
     yield* scanBackward(reader, { blockBytes })
     return
   }
-  for (const line of linesBackward(reader, { blockBytes, end: end.appendAt })) {
-    const record = parseLine(line.bytes, line.start)
-    if (!record) {
-      // Somebody may have edited this part by hand: it is still an array, or it is damaged here.
-      yield* scanBackward(reader, { blockBytes, end: line.start + line.bytes.length, damagedAt: line.start })
-      return
+  for (const run of runsBackward(reader, { blockBytes, end: end.appendAt })) {
+    const records = parseRun(run)
+    if (records) {
+      for (let index = records.length - 1; index >= 0; index--) yield records[index] as LogRecord
+      continue
     }
-    yield record
+    for (const line of linesOf(run).toReversed()) {
+      const record = parseLine(line.bytes, line.start)
+      if (!record) {
+        // Somebody may have edited this part by hand: it is still an array, or it is damaged here.
+        yield* scanBackward(reader, { blockBytes, end: line.start + line.bytes.length, damagedAt: line.start })
+        return
+      }
+      yield record
+    }
   }
 }
 
@@ -96,8 +105,8 @@ interface BackwardRange {
   readonly end: number
 }
 
-/** Cuts our layout into lines, last one first, without their line feeds. */
-function* linesBackward(reader: Reader, { blockBytes, end }: BackwardRange): Generator<Element> {
+/** Cuts our layout into runs of whole lines, last one first, without the line feed at their end. */
+function* runsBackward(reader: Reader, { blockBytes, end }: BackwardRange): Generator<Element> {
   if (end <= FIRST_RECORD_AT) return
   let position = reader.read(end - 1, 1)[0] === LINE_FEED ? end - 1 : end
   // The later parts of the line whose beginning has not been read yet, last part first.
@@ -107,20 +116,51 @@ function* linesBackward(reader: Reader, { blockBytes, end }: BackwardRange): Gen
     const start = Math.max(FIRST_RECORD_AT, position - blockBytes)
     const block = reader.read(start, position - start)
     if (block.length < position - start) throw damagedAt(start + block.length, 'an early end')
-    let lineEnd = block.length
-    for (let feed = block.lastIndexOf(LINE_FEED); feed >= 0; ) {
-      yield { start: start + feed + 1, bytes: joinParts(block.subarray(feed + 1, lineEnd), parts) }
+    const feed = block.indexOf(LINE_FEED)
+    if (feed >= 0) {
+      yield { start: start + feed + 1, bytes: joinParts(block.subarray(feed + 1), parts) }
       parts = []
       partBytes = 0
-      lineEnd = feed
-      feed = feed === 0 ? -1 : block.lastIndexOf(LINE_FEED, feed - 1)
     }
+    const lineEnd = feed < 0 ? block.length : feed
     parts.push(block.subarray(0, lineEnd))
     partBytes += lineEnd
     if (partBytes > MAX_RECORD_BYTES + blockBytes) throw damagedAt(start, 'a line of over 1 MiB')
     position = start
   }
   yield { start: FIRST_RECORD_AT, bytes: joinParts(Buffer.alloc(0), parts) }
+}
+
+/**
+ * Parses a run of lines at once, which takes a fraction of the time of one after the other; undefined when it does not
+ * hold exactly as many records as lines, or holds a long one, and each line has to be looked at.
+ */
+function parseRun({ bytes, start }: Element): readonly LogRecord[] | undefined {
+  if (bytes.length > MAX_RECORD_BYTES || !isUtf8(bytes)) return undefined
+  const text = bytes.toString('utf8')
+  const isFirst = start === FIRST_RECORD_AT
+  if (!text.startsWith(isFirst ? '{' : ',{')) return undefined
+  let lines = 1
+  for (let feed = text.indexOf('\n'); feed >= 0; feed = text.indexOf('\n', feed + 1)) lines++
+  try {
+    const values = JSON.parse(`[${isFirst ? text : text.slice(1)}]`) as readonly unknown[]
+    const records = values.map(parseRecord)
+    return records.length === lines && records.every((record) => record !== undefined) ? records : undefined
+  } catch {
+    // JSON.parse quotes its input, so its error goes no further.
+    return undefined
+  }
+}
+
+function linesOf({ bytes, start }: Element): readonly Element[] {
+  const lines: Element[] = []
+  for (let from = 0; from <= bytes.length; ) {
+    const feed = bytes.indexOf(LINE_FEED, from)
+    const end = feed < 0 ? bytes.length : feed
+    lines.push({ start: start + from, bytes: bytes.subarray(from, end) })
+    from = end + 1
+  }
+  return lines
 }
 
 function joinParts(first: Buffer, later: readonly Buffer[]): Buffer {
