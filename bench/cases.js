@@ -39,7 +39,7 @@ function prepare(root, records) {
     return at(name)
   }
   const log = makeLog('long_log.json', records)
-  const shortLog = makeLog('short_log.json', 10)
+  const shortLog = makeLog('short_log.json', 11)
   const few = writeTutorialVault(at('tutorial'), 10)
   const many = writeTutorialVault(at('tutorial-many'), MANY)
   const native = upgradeCopy(few, at('native'), { env, log: shortLog })

@@ -26,11 +26,11 @@ export function makeEnvironment(root) {
   }
 }
 
-/** Writes a vault as the tutorial's JavaScript does, and gives its path. */
+/** Writes a vault of so many credentials as the tutorial's JavaScript does, and gives its path. */
 export function writeTutorialVault(directory, count) {
   mkdirSync(directory, { mode: 0o700, recursive: true })
-  const vault = { [OLDEST]: encrypt('a value') }
-  for (let index = 0; index < count; index += 1) vault[nameOf(index)] = encrypt(`value ${index} ${'x'.repeat(24)}`)
+  const names = Array.from({ length: count }, (_, index) => nameOf(index))
+  const vault = Object.fromEntries(names.map((name) => [name, encrypt(`the value of ${name}, ${'x'.repeat(16)}`)]))
   const path = join(directory, 'mcp_credentials.enc')
   writeFileSync(path, JSON.stringify(vault, null, 2), { mode: 0o600 })
   return path
