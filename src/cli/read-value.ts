@@ -72,7 +72,6 @@ export function canAsk(options: Pick<GlobalOptions, 'input'>, { stdin, stderr }:
  */
 export async function askTwice(subject: string, context: Context): Promise<Buffer> {
   const first = await context.prompt.hidden(`${subject}:`)
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
   if (/[\x00-\x1f\x7f]/.test(first)) {
     throw new VaultError('INPUT', `cannot take the ${subject}: a control character was typed`, {
       hints: ['a value that really holds one comes from --stdin or --from-file FILE'],

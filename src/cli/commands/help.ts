@@ -36,7 +36,13 @@ async function findText(topics: readonly string[], context: Context): Promise<st
   if (topic) return topic()
   if (!findPath(topics)) throw new VaultError('USAGE', 'there is no help on that', { hints: ['mcpvault help'] })
   let text = ''
-  const stdout = { write: (part: string | Buffer) => void (text += part.toString()), isTerminal: false, columns: 80 }
+  const stdout = {
+    write: (part: string | Buffer) => {
+      text += part.toString()
+    },
+    isTerminal: false,
+    columns: 80,
+  }
   const { runProgram } = await import('../program.js')
   await runProgram([...topics, '--help'], { ...context, stdout })
   return text
