@@ -98,6 +98,7 @@ export function hasRecord(reader: Reader, id: string, within: number): boolean {
 }
 
 const LINE_FEED = 0x0a
+const FIRST_BLOCK_BYTES = 4096
 
 interface BackwardRange {
   readonly blockBytes: number
@@ -112,8 +113,11 @@ function* runsBackward(reader: Reader, { blockBytes, end }: BackwardRange): Gene
   // The later parts of the line whose beginning has not been read yet, last part first.
   let parts: Buffer[] = []
   let partBytes = 0
+  // Most callers want the last few records, and a run is parsed whole.
+  let length = Math.min(FIRST_BLOCK_BYTES, blockBytes)
   while (position > FIRST_RECORD_AT) {
-    const start = Math.max(FIRST_RECORD_AT, position - blockBytes)
+    const start = Math.max(FIRST_RECORD_AT, position - length)
+    length = Math.min(length * 4, blockBytes)
     const block = reader.read(start, position - start)
     if (block.length < position - start) throw damagedAt(start + block.length, 'an early end')
     const feed = block.indexOf(LINE_FEED)
