@@ -17,6 +17,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { sha256 } from '../../src/crypto/kdf.js'
 import { readForward } from '../../src/log/read.js'
 import { type LogRecord, recordName } from '../../src/log/record.js'
 import { TokenRecords } from '../../src/tokens/records.js'
@@ -220,7 +221,7 @@ export class TrialPlace {
   }
 
   #valueFile(value: string): string {
-    const path = join(this.#values, `${Buffer.from(value).toString('hex')}.value`)
+    const path = join(this.#values, `${sha256(value).toString('hex')}.value`)
     if (!existsSync(path)) writeFileSync(path, value)
     return path
   }
