@@ -70,7 +70,12 @@ export async function openForWriting(options: GlobalOptions, context: Context): 
   return accessVault(options, context, 'needed')
 }
 
-async function accessVault(
+/**
+ * Puts together what is needed of a vault that is there, with its key; the vault itself is not opened.
+ *
+ * @throws {VaultError} NOT_FOUND, NO_KEY if a key is `'needed'`, UNSAFE, INPUT, IO
+ */
+export async function accessVault(
   options: GlobalOptions,
   context: Context,
   need: 'needed' | 'if-there',

@@ -185,6 +185,16 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import('./commands/upgrade.js')).addUpgradeCommand,
       },
       {
+        name: 'backup',
+        summary: 'copies vault, log and token records as one consistent set',
+        load: async () => (await import('./commands/backup.js')).addBackupCommand,
+      },
+      {
+        name: 'restore',
+        summary: 'puts a backup back',
+        load: async () => (await import('./commands/restore.js')).addRestoreCommand,
+      },
+      {
         name: 'status',
         summary: 'shows how old everything is, what is due next and what is alive',
         load: async () => (await import('./commands/status.js')).addStatusCommand,
