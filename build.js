@@ -45,6 +45,8 @@ const SHAPE = {
   minifySyntax: true,
   minifyWhitespace: true,
   legalComments: 'none',
+  // Code that V8 has compiled before (bin/mcpvault.js) has no import(), only a require.
+  supported: { 'dynamic-import': false },
 }
 
 /** For files that hold our code and no foreign code that looks at clocks. */
