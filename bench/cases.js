@@ -2,10 +2,11 @@
  * What is measured against what, and the bounds that must hold.
  *
  * A command is `{ argv, status, env }`; a case makes its commands anew for every run, since some of them can be run once
- * only (a credential is stored once).
+ * only (a credential is stored once). It is given a serial number and the run's index in its turn; all commands of a turn
+ * share their environment.
  */
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { writeLog } from './log.js'
 import { KEY, LAUNCHER, makeEnvironment, nameOf, OLDEST, runTool, upgradeCopy, writeTutorialVault } from './vaults.js'
 
@@ -84,51 +85,79 @@ function hotCases(world) {
 }
 
 function coldCases(world) {
-  const { at, env, few, native, token } = world
+  const { at, few, native, token } = world
   const name = nameOf(3)
   const holder = { env: { MCPVAULT_TOKEN: token } }
   const cold = (title, make) => ({ title, bound: COLD, base: bare(world), make })
   const launcher = (...args) => ({ argv: [process.execPath, LAUNCHER, ...args], status: 0, env: {} })
-  const before = (args) => runTool(['--vault', native, ...args], env)
+  const fresh = (title, args) => cold(title, onFreshCopy(world, args))
   return [
     cold('--help', () => launcher('--help')),
     cold('--version', () => launcher('--version')),
     cold('rotate --help', () => launcher('rotate', '--help')),
     cold('help exit-codes', () => launcher('help', 'exit-codes')),
+    cold('list', () => run(native, ['list'])),
+    cold('list, tutorial format', () => run(few, ['list'])),
+    cold('history', () => run(native, ['history', name])),
+    cold('export', () => run(native, ['export'])),
+    cold('status', () => run(native, ['status'])),
+    cold('doctor', () => run(native, ['doctor'])),
+    cold('key check', () => run(native, ['key', 'check'])),
+    cold('log show', () => run(native, ['log', 'show', '-n', '5'])),
+    cold('log verify', () => run(native, ['log', 'verify'])),
+    cold('token narrow', () => run(native, ['token', 'narrow', '--ttl', '10m'], holder)),
+    cold('token show', () => run(native, ['token', 'show'], holder)),
+    cold('token list', () => run(native, ['token', 'list'])),
     cold('init', (serial) => {
       mkdirSync(at(`init-${serial}`), { mode: 0o700 })
       return run(at(`init-${serial}/mcp_credentials.enc`), ['init'])
     }),
-    cold('store', (serial) => run(native, ['store', `stored_${serial}`, '--generate'])),
-    cold('list', () => run(native, ['list'])),
-    cold('history', () => run(native, ['history', name])),
-    cold('rotate', () => run(native, ['rotate', name, '--generate'])),
-    cold('rollback', () => {
-      before(['rotate', nameOf(4), '--generate'])
-      return run(native, ['rollback', nameOf(4)])
-    }),
-    cold('remove', (serial) => {
-      before(['store', `removed_${serial}`, '--generate'])
-      return run(native, ['remove', `removed_${serial}`, '--yes'])
-    }),
-    cold('export', () => run(native, ['export'])),
-    cold('upgrade', (serial) => {
-      const vault = writeTutorialVault(at(`upgrade-${serial}`), 3)
-      return run(vault, ['upgrade'])
-    }),
-    cold('list, tutorial format', () => run(few, ['list'])),
+    cold('upgrade', (serial) => run(writeTutorialVault(at(`upgrade-${serial}`), 3), ['upgrade'])),
+    fresh('store', (serial) => ['store', `stored_${serial}`, '--generate']),
+    fresh('rotate', () => ['rotate', name, '--generate']),
     cold('rotate, tutorial format', () => run(few, ['rotate', name, '--generate'])),
-    cold('log show', () => run(native, ['log', 'show', '-n', '5'])),
-    cold('log verify', () => run(native, ['log', 'verify'])),
-    cold('token create', () => run(native, ['token', 'create', '--tools', 'web_search'])),
-    cold('token narrow', () => run(native, ['token', 'narrow', '--ttl', '10m'], holder)),
-    cold('token show', () => run(native, ['token', 'show'], holder)),
-    cold('token list', () => run(native, ['token', 'list'])),
-    cold('token revoke', (serial) => {
+    fresh('rollback', (_, before) => {
+      before(['rotate', nameOf(4), '--generate'])
+      return ['rollback', nameOf(4)]
+    }),
+    fresh('rename', (serial, before) => {
+      before(['store', `old_${serial}`, '--generate'])
+      return ['rename', `old_${serial}`, `new_${serial}`]
+    }),
+    fresh('remove', (serial, before) => {
+      before(['store', `removed_${serial}`, '--generate'])
+      return ['remove', `removed_${serial}`, '--yes']
+    }),
+    fresh('import', (serial) => {
+      writeFileSync(at(`${serial}.env`), `NAME_${serial}=value\n`)
+      return ['import', at(`${serial}.env`)]
+    }),
+    fresh('backup', (serial) => ['backup', at(`backup-${serial}`)]),
+    fresh('token create', () => ['token', 'create', '--tools', 'web_search']),
+    fresh('token revoke', (serial, before) => {
       before(['token', 'create', '--tools', 'web_search', '--label', `label_${serial}`])
-      return run(native, ['token', 'revoke', `label_${serial}`])
+      return ['token', 'revoke', `label_${serial}`]
     }),
   ]
+}
+
+/**
+ * Makes the commands of a turn on a copy of the native vault and of what the machine remembers of it, so that what one
+ * turn wrote does not lengthen the next. `args` gets a serial number and a function that runs mcpvault beforehand.
+ */
+function onFreshCopy({ at, env, native }, args) {
+  let vault = native
+  let state = env.XDG_STATE_HOME
+  return (serial, index) => {
+    if (index === 0) {
+      vault = at(`copy-${serial}/mcp_credentials.enc`)
+      state = at(`copy-${serial}/state`)
+      cpSync(dirname(native), dirname(vault), { recursive: true })
+      cpSync(env.XDG_STATE_HOME, state, { recursive: true })
+    }
+    const before = (words) => runTool(['--vault', vault, ...words], { ...env, XDG_STATE_HOME: state })
+    return run(vault, args(serial, before), { env: { XDG_STATE_HOME: state } })
+  }
 }
 
 function manyCases(world) {

@@ -44,7 +44,7 @@ function measureRatios(cases, world) {
     for (const [index, { title, base, make }] of cases.entries()) {
       progress(`turn ${turn + 1} of ${SIZE.turns}: ${title}`)
       const time = (command) => {
-        const commands = Array.from({ length: SIZE.runs }, () => command(serial++))
+        const commands = Array.from({ length: SIZE.runs }, (_, index) => command(serial++, index))
         return timeCommands(commands, { cwd: world.cwd, env: { ...world.env, ...commands[0].env } })
       }
       const pair = turn % 2 === 0 ? { base: time(base), made: time(make) } : { made: time(make), base: time(base) }
