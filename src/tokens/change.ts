@@ -182,7 +182,7 @@ function createFile<T>(access: TokenAccess, { records, transaction }: Target, { 
     const lines = sealRecords(entries, tokensKey.reveal(), link)
     const bytes = Buffer.concat([header, Buffer.from('\n'), lines])
     transaction.replace('tokens', bytes, { expected: undefined, verify: (read) => verifyCopy(read, bytes) })
-    records.refresh(transaction)
+    confirm(records, transaction)
     return result
   } finally {
     tokensKey.wipe()
@@ -195,8 +195,24 @@ function appendEntries(records: TokenRecords, transaction: Transaction, entries:
   const lines = sealRecords(entries, tokensKey.reveal(), end)
   checkRoom(entries, end.size + lines.length)
   transaction.append('tokens', lines, { expected: end.revision, at: end.size })
-  // Reads back what was written, verifies it, and moves the mark.
-  records.refresh(transaction)
+  confirm(records, transaction)
+}
+
+/**
+ * Reads back what was written, verifies it, and moves the mark.
+ *
+ * @throws {VaultError} DURABILITY if it is not to be read: by now it may be there all the same.
+ */
+function confirm(records: TokenRecords, transaction: Transaction): void {
+  try {
+    records.refresh(transaction)
+  } catch (error) {
+    if (!(error instanceof VaultError)) throw error
+    throw new VaultError('DURABILITY', `the token records were written, but ${error.message}`, {
+      cause: error,
+      hints: ['mcpvault token list --all', ...error.hints],
+    })
+  }
 }
 
 /** Revocations find room for as long as the file can be read; everything else leaves it to them. */

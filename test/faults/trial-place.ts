@@ -13,6 +13,7 @@ import {
   readFileSync,
   realpathSync,
   rmSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -94,7 +95,7 @@ export class TrialPlace {
    * The working directory is elsewhere, so that every path in a trace is a whole one.
    */
   command(argv: readonly string[]): readonly string[] {
-    const flags = ['--vault', this.vault, '--lock-timeout', '30s']
+    const flags = ['--vault', this.vault, '--lock-timeout', '120s']
     return [process.execPath, this.#program.launcher, ...this.words(argv), ...flags]
   }
 
@@ -162,7 +163,7 @@ export class TrialPlace {
   /** Files that no command means to leave behind. */
   leftovers(): readonly string[] {
     const marks = /^\.local\/state\/mcpvault\/[A-Za-z0-9_-]{22}\.json$/
-    // A key is created under no lock, so what a kill left beside it is swept only when it is old.
+    // What a kill left beside a key is swept by the next one that is created there.
     const keys = /^\.config\/mcpvault\/(key|\.key\.tmp-[0-9a-f]{16})$/
     return this.files().filter((name) => !DOCUMENTS.includes(name) && !keys.test(name) && !marks.test(name))
   }
@@ -181,8 +182,9 @@ export class TrialPlace {
     return { format: vault.format, values, log: readLog(world, vault), tokens: readTokens(world, vault) }
   }
 
-  /** Writes every document once more, so that whatever a killed process left behind can be swept. */
+  /** Writes every document once more, when whatever a killed process left behind is old enough to be swept. */
   async workOn(): Promise<void> {
+    for (const name of this.files()) if (name.includes('.tmp-')) utimesSync(this.path(name), 0, 0)
     await this.#expectSuccess('rotate afterwards --create --generate', 'token create --tools z')
     await this.state()
   }

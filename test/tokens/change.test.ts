@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, statSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
+import { VaultError } from '../../src/errors.js'
 import { ConflictError, type Store, type Transaction } from '../../src/storage/store.js'
 import { createToken, revokeTokens } from '../../src/tokens/change.js'
 import { TokenRecords } from '../../src/tokens/records.js'
@@ -65,6 +66,49 @@ describe.each([
     await expectCode('NOT_FOUND', () => revokeTokens(access, { names: ['ci'] }))
     expect(existsSync(access.recordsPath)).toBe(false)
   })
+})
+
+describe('records that cannot be read back', () => {
+  /** A store whose records cannot be opened any more once something was written. */
+  function failingStore(store: Store): Store {
+    let isWritten = false
+    const written = <T>(result: T): T => {
+      isWritten = true
+      return result
+    }
+    const wrap = (transaction: Transaction): Transaction => ({
+      read: (name) => transaction.read(name),
+      open: (name) => {
+        if (isWritten) throw new VaultError('IO', 'cannot read the token records: the disk reported an I/O error')
+        return transaction.open(name)
+      },
+      replace: (name, bytes, options) => written(transaction.replace(name, bytes, options)),
+      discardPrevious: (name) => transaction.discardPrevious(name),
+      append: (name, bytes, options) => written(transaction.append(name, bytes, options)),
+    })
+    return { ...store, transaction: (command, body) => store.transaction(command, (tx) => body(wrap(tx))) }
+  }
+
+  it('are written but not confirmed, the first ones and later ones', async () => {
+    const directory = temporaryDirectory()
+    for (const label of ['first', 'second']) {
+      const access = openAccess(directory, { store: failingStore(openStore(directory)) })
+      const failure = await expectDurability(() => createToken(access, { ...TOOLS, label }))
+      expect(failure.message).toMatch(/^the token records were written, but cannot read/)
+    }
+    const { store, keys } = openAccess(directory)
+    const labels = TokenRecords.open(store, keys)
+      .all()
+      .map(({ label }) => label)
+    expect(labels).toEqual(['first', 'second'])
+  })
+
+  async function expectDurability(run: () => Promise<unknown>): Promise<VaultError> {
+    const failure = await run().catch((error: unknown) => error)
+    if (!(failure instanceof VaultError)) throw failure
+    expect(failure.code).toBe('DURABILITY')
+    return failure
+  }
 })
 
 describe('createToken', () => {
