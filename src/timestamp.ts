@@ -28,14 +28,12 @@ export interface Timestamp {
 export function parseTimestamp(text: unknown, zone?: string): Timestamp | undefined {
   const match = typeof text === 'string' ? PATTERN.exec(text) : null
   if (!match) return undefined
-  const [year, month, day, hour, minute, second] = match.slice(1, 7).map(Number) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ]
+  const year = Number(match[1])
+  const month = Number(match[2])
+  const day = Number(match[3])
+  const hour = Number(match[4])
+  const minute = Number(match[5])
+  const second = Number(match[6])
   const milliseconds = Number((match[7] ?? '').padEnd(3, '0').slice(0, 3))
   const asUtc = Date.UTC(year, month - 1, day, hour, minute, second, milliseconds)
   const check = new Date(asUtc)
@@ -99,11 +97,12 @@ function offsetToMs(offset: string): number | undefined {
  * that an age is never understated; in a gap the offset before the gap is used.
  */
 function naiveToEpoch(localMs: number, zone: string | undefined): number {
-  const candidates = [-DAY_MS, 0, DAY_MS].map((around) => localMs - zoneOffsetMs(localMs + around, zone))
-  const [before, at, after] = candidates as [number, number, number]
+  const before = localMs - zoneOffsetMs(localMs - DAY_MS, zone)
+  const at = localMs - zoneOffsetMs(localMs, zone)
+  const after = localMs - zoneOffsetMs(localMs + DAY_MS, zone)
   // Far from any change of the clocks.
   if (before === at && at === after) return at
-  const exact = candidates.filter((epochMs) => epochMs + zoneOffsetMs(epochMs, zone) === localMs)
+  const exact = [before, at, after].filter((epochMs) => epochMs + zoneOffsetMs(epochMs, zone) === localMs)
   return exact.length > 0 ? Math.min(...exact) : before
 }
 
