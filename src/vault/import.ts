@@ -52,6 +52,7 @@ export function planImport(
     throw new VaultError('INPUT', `cannot import: ${namesOf(odd)} cannot be a credential's name`, {
       hints: [
         'a name starts with a letter, a digit or _, goes on with those or . : / @ -, and has at most 256 characters',
+        'give it another name where it comes from: mcpvault rename does that in a tutorial vault',
       ],
     })
   }

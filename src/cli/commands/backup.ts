@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { createBackup, removeSet } from '../../backup/backup.js'
@@ -37,19 +38,22 @@ export function addBackupCommand(parent: Command, context: Context, run = runBac
 export async function runBackup(options: BackupOptions, context: Context): Promise<void> {
   const access = await accessVault(options, context, 'if-there')
   const beside = dirname(access.store.locate('vault'))
-  const directory = resolve(
-    context.cwd,
-    options.directory ?? join(beside, `mcpvault-backup-${directoryTime(context.now())}`),
-  )
+  const directory =
+    options.directory === undefined
+      ? newDirectory(beside, 'mcpvault-backup', context.now())
+      : resolve(context.cwd, options.directory)
   const manifest = await createBackup(access, { directory, host: context.host })
   const verified = verifyCopy(directory, access, context)
   for (const warning of verified?.warnings ?? []) access.warn(warning)
   report(manifest, { options, context, directory, isVerified: verified !== undefined })
 }
 
-/** A time as the name of a directory has it: `2026-11-22T12-00-00Z`. */
-export function directoryTime(epochMs: number): string {
-  return `${formatUtc(epochMs).slice(0, 19).replaceAll(':', '-')}Z`
+/** Names a directory that is not there yet: `mcpvault-backup-2026-11-22T12-00-00Z`, with a number behind it if need be. */
+export function newDirectory(parent: string, name: string, epochMs: number): string {
+  const path = join(parent, `${name}-${formatUtc(epochMs).slice(0, 19).replaceAll(':', '-')}Z`)
+  let free = path
+  for (let number = 2; existsSync(free); number++) free = `${path}-${number}`
+  return free
 }
 
 /** A copy that does not open with the key is no backup; a key that is another vault's proves nothing. */

@@ -13,7 +13,7 @@ import type { Context } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
 import { accessVault, createAccess, createWarner, vaultPlaces } from '../open-vault.js'
 import { countOf, createPrinter } from '../printer.js'
-import { directoryTime } from './backup.js'
+import { newDirectory } from './backup.js'
 
 /** Options of `restore`. */
 export interface RestoreOptions extends GlobalOptions {
@@ -51,7 +51,7 @@ export async function runRestore(options: RestoreOptions, context: Context): Pro
     for (const warning of opened.warnings) access.warn(warning)
     const isThere = DOCUMENTS.some((name) => existsSync(access.store.locate(name)))
     if (isThere) await requireConfirmation(questionOf(opened, path), options, context)
-    const keepIn = join(dirname(path), `mcpvault-before-restore-${directoryTime(context.now())}`)
+    const keepIn = newDirectory(dirname(path), 'mcpvault-before-restore', context.now())
     const restored = await restoreBackup(access, opened, { keepIn, mayReplace: isThere, host: context.host })
     report(restored, { options, context, access, directory })
   } finally {

@@ -98,6 +98,7 @@ async function playLife(watch: Watch, isNative: boolean): Promise<string> {
   await watch.run(['export', '--format', 'fernet'], { status: 0 })
   await watch.run(['export', '--format', 'aes-256-gcm', '-o', 'exported.enc'], { status: 0 })
   await watch.run(['export', '-o', 'mine.export'], { status: 0 })
+  await playCare(watch)
   const token = (
     await watch.run(['token', 'create', '--tools', 'web_search', '--label', 'ci'], { prints: true })
   ).trim()
@@ -128,6 +129,33 @@ async function playLife(watch: Watch, isNative: boolean): Promise<string> {
     await everyWay(watch, argv)
   }
   return token
+}
+
+/** What looks after many credentials at once, and after the files. */
+async function playCare(watch: Watch): Promise<void> {
+  const { world } = watch
+  await everyWay(watch, ['key', 'check'], { status: 0 })
+  write(world, 'mine.env', `IMPORTED='${CANARY.replaceAll("'", `'\\''`)}'\n`)
+  write(world, 'mine.json', JSON.stringify({ IMPORTED: SECOND }))
+  await everyWay(watch, ['import', 'mine.env', '--dry-run'], { status: 0 })
+  await watch.run(['import', 'mine.env'], { status: 0 })
+  await everyWay(watch, ['import', 'mine.env'], { status: 4 })
+  await watch.run(['import', 'mine.json', '--on-conflict', 'rotate', '--json'], { status: 0 })
+  for (const text of [
+    `A=${GUESS}#${GUESS}`,
+    `A="${GUESS}`,
+    GUESS,
+    `A=1\nB='${GUESS}' ${GUESS}`,
+    `{"A":{"B":"${GUESS}`,
+  ]) {
+    await everyWay(watch, ['import', '-'], { stdin: text, status: 2, skipFiles: true })
+  }
+  await everyWay(watch, ['import', '-'], { stdin: JSON.stringify({ A: { B: GUESS } }), status: 2, skipFiles: true })
+  await watch.run(['rename', 'IMPORTED', 'renamed'], { status: 0 })
+  await watch.run(['backup', 'copy'], { status: 0 })
+  await everyWay(watch, ['restore', 'copy'], { skipFiles: true })
+  await watch.run(['restore', 'copy', '--yes', '--debug'], { status: 0 })
+  await watch.run(['remove', 'renamed', '--yes'], { status: 0 })
 }
 
 /** The search, answered well, badly, and with everything that the request held. */
