@@ -81,6 +81,8 @@ describe('the README', () => {
         blockWith('--within 7d'),
         blockWith('--version previous'),
         blockWith('token narrow'),
+        'echo GITHUB_TOKEN=ghp_x > .env',
+        blockWith('mcpvault import .env'),
       ].join('\n')
       const { status, output } = await run(session)
       expect(output).toContain('Results: 5')
@@ -93,7 +95,15 @@ describe('the README', () => {
   })
 
   it('leaves no block untried', () => {
-    const tried = ['mcpvault init', 'new-key.txt', '--within 7d', '--version previous', 'token narrow', 'npm ci']
+    const tried = [
+      'mcpvault init',
+      'mcpvault import',
+      'new-key.txt',
+      '--within 7d',
+      '--version previous',
+      'token narrow',
+      'npm ci',
+    ]
     for (const block of blocks)
       expect(
         tried.some((text) => block.includes(text)),

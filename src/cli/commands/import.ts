@@ -201,7 +201,8 @@ function report(
   const details = parts.length === 0 ? '' : ` (${parts.map((fate) => `${count(fate)} ${fate}`).join(', ')})`
   const isPlain = kind !== 'vault' && options.file !== '-'
   const advice = isPlain ? `; the file still holds the values in plain text: delete it, and its copies` : ''
-  const sentence = `imported ${countOf(taken, 'credential')} from "${options.file}"${details}${advice}`
+  const what = taken === 0 ? 'there was nothing to import' : `imported ${countOf(taken, 'credential')}`
+  const sentence = `${what} from "${options.file}"${details}${advice}`
   createPrinter(context, options).done(sentence, toJson(steps, options))
 }
 
