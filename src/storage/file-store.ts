@@ -47,9 +47,11 @@ export function createFileStore(options: FileStoreOptions): Store {
     read: (name, maxBytes = MOST_BYTES) => readFileChecked(paths[name], { ...readOptions(name), maxBytes }),
     open: (name) => openFileChecked(paths[name], readOptions(name)),
   }
+  // Made once: a running process looks before every request.
+  const looking = { vault: readOptions('vault'), log: readOptions('log'), tokens: readOptions('tokens') }
   return {
     ...reader,
-    isAt: (name, revision) => isFileAt(paths[name], revision, readOptions(name)),
+    isAt: (name, revision) => isFileAt(paths[name], revision, looking[name]),
     locate: (name) => paths[name],
     async transaction(command, body) {
       const { runTransaction } = await import('./transaction.js')

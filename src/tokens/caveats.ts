@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { decodeBase64url } from '../crypto/encoding.js'
 import { parseTimestamp } from '../timestamp.js'
 import { type ArgumentRule, isArgumentRule, MAX_RULES } from './argument-rules.js'
@@ -116,14 +117,16 @@ export function encodeCaveat(caveat: Caveat): Buffer {
  * Only the form that `JSON.stringify` gives is accepted, so that nothing hides in a duplicate name or an odd spelling.
  */
 export function parseCaveat(bytes: Buffer): Caveat | undefined {
+  if (!isUtf8(bytes)) return undefined
+  const text = bytes.toString('utf8')
   let value: unknown
   try {
-    value = JSON.parse(bytes.toString('utf8'))
+    value = JSON.parse(text)
   } catch {
     return undefined
   }
   const caveat = caveatFromJson(value)
-  return caveat !== undefined && encodeCaveat(caveat).equals(bytes) ? caveat : undefined
+  return caveat !== undefined && JSON.stringify(caveatToJson(caveat)) === text ? caveat : undefined
 }
 
 /** Computes what caveats leave over together; their order does not matter. */

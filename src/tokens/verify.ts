@@ -93,12 +93,12 @@ export function verifyToken(text: unknown, request: TokenRequest, circumstances:
   const record = records.find(id)
   const { tokensKey } = records
   if (record === undefined || tokensKey === undefined) return refuse('unknown-id')
-  if (known !== undefined) return judge(known, record, { request, ...circumstances })
+  if (known !== undefined) return judge({ token: known, record }, request, circumstances)
   if (macaroon === undefined) return refuse('malformed')
   const token = authenticate(macaroon, tokensKey)
   if ('reason' in token) return { allowed: false, ...token }
   if (typeof text === 'string') cache?.add(text, token, tokensKey)
-  return judge(token, record, { request, ...circumstances })
+  return judge({ token, record }, request, circumstances)
 }
 
 /**
@@ -115,20 +115,22 @@ export function verifyGenuine(text: unknown, records: TokenLookup): 'genuine' | 
   return record.revokedMs === undefined ? 'genuine' : 'revoked'
 }
 
-/** A request under its circumstances. */
-interface Case extends Circumstances {
-  readonly request: TokenRequest
+/** A token and what is known about it. */
+interface Subject {
+  readonly token: GenuineToken
+  readonly record: TokenRecord
 }
 
-function judge(token: GenuineToken, record: TokenRecord, asked: Case): Verdict {
-  const reason = judgeRecord(record, asked.nowMs)
+function judge({ token, record }: Subject, request: TokenRequest, { nowMs, held }: Circumstances): Verdict {
+  const reason = judgeRecord(record, nowMs)
   if (reason !== undefined) return refuse(reason)
   // The first caveat that does not allow the request names the reason.
   for (const caveat of token.caveats) {
-    const denial = judgeCaveat(caveat, asked)
+    const denial = judgeCaveat(caveat, request, nowMs)
     if (denial !== undefined) return denial
   }
-  return judgeBudgets(token, record, asked) ?? { allowed: true, id: token.id, counters: token.counters }
+  const denial = token.counters.length === 0 ? undefined : judgeBudgets(token, record, held)
+  return denial ?? { allowed: true, id: token.id, counters: token.counters }
 }
 
 function judgeRecord(record: TokenRecord, nowMs: number): Refusal | undefined {
@@ -136,8 +138,7 @@ function judgeRecord(record: TokenRecord, nowMs: number): Refusal | undefined {
   return nowMs < record.createdMs - CLOCK_TOLERANCE_MS ? 'not-yet' : undefined
 }
 
-function judgeCaveat(caveat: Caveat, { request, nowMs }: Case): Denial | undefined {
-  const { method, tool, args } = request
+function judgeCaveat(caveat: Caveat, { method, tool, args }: TokenRequest, nowMs: number): Denial | undefined {
   switch (caveat.type) {
     case 'before':
       // Written so that a clock which gives no number refuses.
@@ -161,7 +162,7 @@ function judgeCaveat(caveat: Caveat, { request, nowMs }: Case): Denial | undefin
 function judgeBudgets(
   { caveats, counters }: GenuineToken,
   { reserved }: TokenRecord,
-  { held }: Case,
+  held: Circumstances['held'],
 ): Denial | undefined {
   const spent = counters.findIndex(({ key, limit }) => {
     return limit - (reserved?.get(key) ?? 0) + (held?.held(key) ?? 0) <= 0

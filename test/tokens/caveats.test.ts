@@ -128,10 +128,17 @@ describe('parseCaveat', () => {
     expect(parse(text)).toBeUndefined()
   })
 
-  it('refuses bytes that are not UTF-8', () => {
-    expect(
-      parseCaveat(Buffer.concat([Buffer.from('{"tools":["a'), Buffer.of(0xff), Buffer.from('"]}')])),
-    ).toBeUndefined()
+  it('refuses bytes that are not UTF-8, also those that read as long as they are', () => {
+    for (const odd of [[0xff], [0xf0, 0x90, 0x80], [0xed, 0xa0, 0x80], [0xc0, 0xaf]]) {
+      for (const [before, behind] of [
+        ['{"tools":["a', '"]}'],
+        ['{"args":[["t","p","=","', '"]]}'],
+      ] as const) {
+        expect(
+          parseCaveat(Buffer.concat([Buffer.from(before), Buffer.of(...odd), Buffer.from(behind)])),
+        ).toBeUndefined()
+      }
+    }
   })
 })
 
