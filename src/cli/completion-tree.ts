@@ -114,7 +114,7 @@ function slotOf({ key }: Positional, path: string): Slot {
     const topics = Object.keys(HELP_TOPICS).map((word) => ({ word, meaning: 'a topic' }))
     return [...allRows().map(toCandidate), ...topics]
   }
-  if (['name', 'names', 'pattern'].includes(key)) return 'names'
+  if (['name', 'names', 'pattern', 'old'].includes(key)) return 'names'
   if (key === 'tokens') return 'tokens'
   return ['file', 'files', 'path', 'directory'].includes(key) ? 'file' : 'any'
 }
