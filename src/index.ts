@@ -198,6 +198,6 @@ function readKey({ key, passphrase }: VaultFileOptions): VaultKey {
 }
 
 function defaultStateDirectory(): string {
-  const named = env['XDG_STATE_HOME']
+  const named = env.XDG_STATE_HOME
   return join(named !== undefined && isAbsolute(named) ? named : join(homedir(), '.local/state'), 'mcpvault')
 }

@@ -1,8 +1,9 @@
 import { readBackward } from '../log/read.js'
-import { type LogReport, verifyLog } from '../log/verify.js'
+import type { LogReport } from '../log/verify.js'
 import { readLog } from '../rotation/ages.js'
 import { parseTimestamp } from '../timestamp.js'
 import { shellWord } from '../vault/name.js'
+import { checkLog } from '../vault/check-log.js'
 import { missingRecords, whenStill } from '../vault/outbox.js'
 import type { VaultAccess } from '../vault/vault.js'
 import { aheadFinding, LatestAhead } from './clock.js'
@@ -22,10 +23,7 @@ export function examineLog(scene: Scene, vault: AnyVault | undefined): readonly 
     // A tutorial program writes in place: what does not parse at this moment may do so at the next.
     return whenStill(access.store, () => [
       ...examineAbsence(access, vault),
-      ...judgeLog(
-        readLog(access, (reader) => verifyLog(reader, vault?.logAnchor)),
-        path,
-      ),
+      ...judgeLog(checkLog(vault, access), path),
       ...examinePending(access, vault),
       ...examineDates(access),
     ])

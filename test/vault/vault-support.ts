@@ -6,11 +6,12 @@ import { join } from 'node:path'
 import { expect } from 'vitest'
 import { type ErrorCode, VaultError } from '../../src/errors.js'
 import type { LogRecord } from '../../src/log/record.js'
-import { type LogReport, verifyLog } from '../../src/log/verify.js'
+import type { LogReport } from '../../src/log/verify.js'
 import { Secret } from '../../src/secret.js'
 import { createFileStore } from '../../src/storage/file-store.js'
 import type { Store, Transaction } from '../../src/storage/store.js'
 import { changeVault } from '../../src/vault/change.js'
+import { checkLog } from '../../src/vault/check-log.js'
 import { createVault } from '../../src/vault/create.js'
 import type { KeySpelling, PassphraseKey, RawKey, VaultKey } from '../../src/vault/key.js'
 import { openVault } from '../../src/vault/open.js'
@@ -153,12 +154,7 @@ export class VaultWorld {
 
   /** What verifying the log against the vault finds. */
   report(): LogReport {
-    const reader = this.store().open('log')
-    try {
-      return verifyLog(reader, this.open().logAnchor)
-    } finally {
-      reader?.close()
-    }
+    return checkLog(this.open(), this.access())
   }
 
   /** `action name` of every record. */

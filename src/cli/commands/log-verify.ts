@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { VaultError } from '../../errors.js'
-import { type LogReport, verifyLog } from '../../log/verify.js'
-import { readLog } from '../../rotation/ages.js'
+import type { LogReport } from '../../log/verify.js'
+import { checkLog } from '../../vault/check-log.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
@@ -23,7 +23,7 @@ export function addLogVerifyCommand(parent: Command, context: Context, run = run
 /** Checks every record's hash, the chain, and the chain's head against the vault. */
 export async function runLogVerify(options: GlobalOptions, context: Context): Promise<void> {
   const { vault, access } = await openForReading(options, context, 'if-there')
-  const report = readLog(access, (reader) => verifyLog(reader, vault.logAnchor))
+  const report = checkLog(vault, access)
   const path = access.store.locate('log')
   if (report.problems.length > 0) throw broken(report, path)
   const printer = createPrinter(context, options)
