@@ -1,18 +1,19 @@
 /**
  * The lock: a file that holds a complete record of its owner, published with `link()`.
  *
- * A lock is broken only when its owner is provably dead; a breaker renames it aside, reads it once more, and puts it
- * back if it is not the one that was judged. A holder that finds its lock lost or older than 30 s commits nothing.
+ * A lock is broken only when its owner is provably dead, by one process at a time (`break-lock.ts`). A holder that finds
+ * its lock lost or older than 30 s commits nothing.
  */
 
-import { closeSync, constants, fstatSync, linkSync, lstatSync, openSync, renameSync } from 'node:fs'
+import { linkSync, lstatSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { isSystemError, VaultError } from '../errors.js'
-import { ioError, linkError, wrapSystemError } from './io-error.js'
+import { breakClaimPath, type Found, findLock, isSame, moveAside } from './break-lock.js'
+import { linkError, wrapSystemError } from './io-error.js'
 import { isShared } from './network-file-system.js'
 import { describeSelf, formatOwner, isProvablyDead, type Owner, parseOwner } from './owner.js'
 import { findPlace } from './process-table.js'
-import { readFully, type StorageHost } from './read-file.js'
+import type { StorageHost } from './read-file.js'
 import { type Guise, removeQuietly, tempPath, writeTempFile } from './temp-file.js'
 
 /** What a lock needs of the world. */
@@ -35,19 +36,10 @@ export interface HeldLock {
   release(): void
 }
 
-/** A lock file as found. */
-export interface Found {
-  readonly text: string
-  readonly inode: bigint
-  /** When it was published: `link()` is the last thing that changed its inode. */
-  readonly sinceMs: number
-}
-
 /** No commit is begun this long after taking the lock; others break it after twice that time at the earliest. */
 const LONGEST_HOLD_MS = 30_000
 /** How often the owner of one and the same lock is judged again while waiting for it. */
 const JUDGE_EVERY_MS = 100
-const LARGEST_RECORD = 4096
 
 /** An attempt at a lock: its record lies in a temporary file, ready to be published. */
 export class LockClaim {
@@ -79,8 +71,7 @@ export class LockClaim {
     // A network file system may have published it and lost the answer.
     if (found.text === formatOwner(this.#self)) return this.#hold(takenAt)
     if (!this.#isDead(found)) return undefined
-    moveAside(this.#path, found, this.#options.randomBytes)
-    return this.#publish() ? this.#hold(takenAt) : undefined
+    return this.#breakDead(found) && this.#publish() ? this.#hold(takenAt) : undefined
   }
 
   /** Says who keeps the lock, after waiting for it in vain. */
@@ -145,11 +136,53 @@ export class LockClaim {
     return false
   }
 
+  /**
+   * Moves a dead lock away, unless another process is at it. Who judged it a moment ago may find the lock of a living one
+   * in its place, so only one process at a time may, and only while the lock is still the one that was judged.
+   */
+  #breakDead(found: Found): boolean {
+    const claim = breakClaimPath(this.#path, found)
+    if (!this.#claimBreaking(claim)) return false
+    try {
+      const later = findLock(this.#path)
+      return typeof later === 'object' && isSame(later, found) && this.#moveAside(this.#path, found)
+    } finally {
+      removeQuietly(claim)
+    }
+  }
+
+  #claimBreaking(claim: string): boolean {
+    if (this.#linkTo(claim)) return true
+    const found = findLock(claim)
+    // Its maker may have been killed with it.
+    if (typeof found !== 'object' || !this.#isProvablyDead(found)) return false
+    return this.#moveAside(claim, found) && this.#linkTo(claim)
+  }
+
+  #linkTo(path: string): boolean {
+    try {
+      linkSync(this.#temp, path)
+      return true
+    } catch (error) {
+      // Whoever holds the lock by now swept the temporary files beside it.
+      if (isSystemError(error, 'EEXIST', 'ENOENT')) return false
+      throw linkError(`cannot lock "${this.#path}"`, error)
+    }
+  }
+
+  #moveAside(path: string, found: Found): boolean {
+    return moveAside(path, found, this.#options.randomBytes)
+  }
+
   #isDead(found: Found): boolean {
     const at = performance.now()
     const isKnown = this.#judged !== undefined && isSame(this.#judged.found, found)
     if (isKnown && at - (this.#judged?.at ?? 0) < JUDGE_EVERY_MS) return false
     this.#judged = { found, at }
+    return this.#isProvablyDead(found)
+  }
+
+  #isProvablyDead(found: Found): boolean {
     const owner = parseOwner(found.text)
     const { host, now } = this.#options
     const ageMs = now() - found.sinceMs
@@ -256,49 +289,5 @@ function judgeOwner(
     // Where owners cannot be told apart nothing is proved.
     if (error instanceof VaultError) return 'foreign'
     throw error
-  }
-}
-
-/** Renames a lock aside, reads it once more, and removes it only if it is the one that was judged. */
-function moveAside(path: string, judged: Found, randomBytes: LockOptions['randomBytes']): boolean {
-  const aside = tempPath(path, randomBytes)
-  try {
-    renameSync(path, aside)
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return false
-    throw ioError(`cannot break the lock "${path}"`, error)
-  }
-  const moved = findLock(aside)
-  const isJudged = typeof moved === 'object' && isSame(moved, judged)
-  // Another breaker was faster and a live process has the lock: this is its record, and it gets it back.
-  if (!isJudged) putBack(aside, path)
-  removeQuietly(aside)
-  return isJudged
-}
-
-function isSame(a: Found, b: Found): boolean {
-  return a.text === b.text && a.inode === b.inode
-}
-
-function putBack(aside: string, path: string): void {
-  try {
-    linkSync(aside, path)
-  } catch {
-    // A third process has taken the lock: the one moved aside is lost, and its holder refuses at the fence.
-  }
-}
-
-function findLock(path: string): Found | 'absent' | 'unreadable' {
-  let fd: number | undefined
-  try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY)
-    const stats = fstatSync(fd, { bigint: true })
-    if (!stats.isFile()) return 'unreadable'
-    const text = readFully(fd, 0, LARGEST_RECORD).toString('utf8')
-    return { text, inode: stats.ino, sinceMs: Number(stats.ctimeMs) }
-  } catch (error) {
-    return isSystemError(error, 'ENOENT') ? 'absent' : 'unreadable'
-  } finally {
-    if (fd !== undefined) closeSync(fd)
   }
 }

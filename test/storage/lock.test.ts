@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { breakClaimPath } from '../../src/storage/break-lock.js'
 import { tryLock } from '../../src/storage/lock.js'
 import { isShared } from '../../src/storage/network-file-system.js'
 import { type Owner, parseOwner } from '../../src/storage/owner.js'
@@ -265,6 +266,56 @@ describe('it is never broken', () => {
     expect(calls).toBe(3)
     expect(readFileSync(lock, 'utf8')).toBe(theirs)
     expect(leftovers(directory)).toEqual(['vault.enc.lock'])
+  })
+
+  test('when it was taken by another process after the dead one was judged: it is not even moved', () => {
+    leaveOwner({ pid: deadPid() })
+    const theirs = ownerRecord({ nonce: 'a'.repeat(32) })
+    let [draws, looks] = [0, 0]
+    const counting = (length: number): Buffer => {
+      draws++
+      return randomBytes(length)
+    }
+    // The second look at the clock is for the age of the dead lock: another breaker is faster just then.
+    const racing = (): number => {
+      if (++looks === 2) {
+        unlinkSync(lock)
+        leaveLock(theirs)
+      }
+      return Date.now()
+    }
+    expect(tryLock(lock, { command: 'store', host: HOST, randomBytes: counting, now: racing })).toBeUndefined()
+    expect(looks).toBe(2)
+    // A third draw would name the file that it is moved to.
+    expect(draws).toBe(2)
+    expect(readFileSync(lock, 'utf8')).toBe(theirs)
+    expect(leftovers(directory)).toEqual(['vault.enc.lock'])
+  })
+})
+
+describe('of several that would break a dead one', () => {
+  const claimFor = (text: string): string => breakClaimPath(lock, { text, inode: 0n, sinceMs: 0 })
+  const take = () => tryLock(lock, { command: 'store', host: HOST, randomBytes, now: Date.now })
+
+  test('only one does, and the others leave it alone', () => {
+    const dead = ownerRecord({ pid: deadPid() })
+    leaveLock(dead)
+    writeFileSync(claimFor(dead), ownerRecord({ nonce: 'a'.repeat(32) }))
+    expect(take()).toBeUndefined()
+    expect(readFileSync(lock, 'utf8')).toBe(dead)
+    unlinkSync(claimFor(dead))
+    take()?.release()
+    expect(leftovers(directory)).toEqual([])
+  })
+
+  test('one that was killed is in nobody’s way', () => {
+    const dead = ownerRecord({ pid: deadPid() })
+    leaveLock(dead)
+    writeFileSync(claimFor(dead), ownerRecord({ pid: deadPid(), nonce: 'b'.repeat(32) }))
+    const held = take()
+    expect(held).toBeDefined()
+    held?.release()
+    expect(leftovers(directory)).toEqual([])
   })
 })
 
