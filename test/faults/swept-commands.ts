@@ -29,6 +29,8 @@ export interface SweptCommand {
   readonly hasBetween?: boolean
   /** The credential of which nothing may be left, not even in `.bak`. */
   readonly removes?: string
+  /** Whether a lock lies there whose owner was killed, so that the command has to break it. */
+  readonly hasDeadLock?: boolean
 }
 
 const NATIVE = ['init', 'store a =one', 'rotate a =two', 'store b =other', 'token create --tools x --label first']
@@ -44,6 +46,7 @@ export const SWEPT: readonly SweptCommand[] = [
   { format: 'native', before: NATIVE, line: 'token create --tools y --label second', again: 4 },
   { format: 'native', before: NATIVE.slice(0, -1), line: 'token create --tools y --label second', again: 4 },
   { format: 'native', before: NATIVE, line: 'token revoke first', again: 0 },
+  { format: 'native', before: NATIVE, line: 'rename b c', again: 3, hasDeadLock: true },
   { format: 'tutorial', before: [], line: 'init --format fernet', again: 4 },
   { format: 'tutorial', before: TUTORIAL, line: 'store c =three', again: 4, hasBetween: true },
   { format: 'tutorial', before: TUTORIAL, line: 'rotate a =three', again: 2, hasBetween: true },
@@ -110,6 +113,7 @@ export async function prepare(
   options: PrepareOptions = {},
 ): Promise<Prepared> {
   for (const line of command.before) place.succeed(line.split(' '))
+  if (command.hasDeadLock) place.leaveDeadLock()
   place.keep()
   const old = await place.state()
   const argv = [...command.line.split(' '), ...(options.flags ?? [])]

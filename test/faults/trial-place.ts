@@ -27,6 +27,7 @@ import { parseVault } from '../../src/vault/open.js'
 import type { Vault } from '../../src/vault/vault.js'
 import type { BuiltCopy } from '../support/built.js'
 import { TestWorld } from '../support/context.js'
+import { ownerRecord } from '../storage/storage-support.js'
 import { VaultWorld } from '../vault/vault-support.js'
 
 /** The key of these trials, spelled as Fernet has it. */
@@ -127,6 +128,12 @@ export class TrialPlace {
     const { status, stdout, stderr } = this.run(argv)
     if (status !== 0) throw new Error(`mcpvault ${argv.join(' ')} gave ${status}: ${stderr}`)
     return stdout
+  }
+
+  /** Leaves the lock of a process that has been killed. */
+  leaveDeadLock(): void {
+    const { pid } = spawnSync('true')
+    writeFileSync(`${this.vault}.lock`, ownerRecord({ pid }), { mode: 0o600 })
   }
 
   /** Keeps everything as it is now, to go back to. */
