@@ -6,7 +6,15 @@
  */
 
 import type { Call } from '../support/strace.js'
-import { expectNoHand, nameState, type Prepared, prepare, type StateName, type SweptCommand } from './swept-commands.js'
+import {
+  expectNoHand,
+  nameState,
+  type Prepared,
+  type PrepareOptions,
+  prepare,
+  type StateName,
+  type SweptCommand,
+} from './swept-commands.js'
 import type { Ran, TrialPlace } from './trial-place.js'
 
 /** How each system call can fail. */
@@ -34,13 +42,20 @@ export interface ErrorReport {
   readonly damage: readonly string[]
 }
 
-/** Sweeps a command in an empty place; `choose` picks the calls that fail, all of them by default. */
+/** How a sweep is done. */
+export interface ErrorSweepOptions extends Pick<PrepareOptions, 'isCareless'> {
+  /** Picks the calls that fail; all of them by default. */
+  readonly choose?: (calls: readonly Call[]) => readonly Call[]
+}
+
+/** Sweeps a command in an empty place. */
 export async function sweepErrors(
   place: TrialPlace,
   command: SweptCommand,
-  choose: (calls: readonly Call[]) => readonly Call[] = (calls) => calls,
+  { choose = (calls) => calls, ...options }: ErrorSweepOptions = {},
 ): Promise<ErrorReport> {
-  const prepared = await prepare(place, command, { flags: ['--json'], calls: [...Object.keys(ERRORS), 'exit_group'] })
+  const traced = [...Object.keys(ERRORS), 'exit_group']
+  const prepared = await prepare(place, command, { ...options, flags: ['--json'], calls: traced })
   const calls = prepared.calls.filter(({ name, text }) => name in ERRORS && !/^write\(<(pipe|\/dev\/)/.test(text))
   const points = choose(calls).flatMap((call) => (ERRORS[call.name] ?? []).map((error) => ({ call, error })))
   const outcomes: Record<string, number> = {}
@@ -60,16 +75,25 @@ export async function sweepErrors(
   return { points: points.length, faults, outcomes, damage }
 }
 
-/** Lets a call fail; other calls of the same name may come before it in one run and not in another. */
+/**
+ * Lets a call fail. Node makes calls of the same names for itself, not equally often in every run: a fault that hits an
+ * earlier or later call of ours says where to try next, one that hits a call of Node's own does not.
+ */
 function failAt(point: Call, error: string, { calls, run }: Prepared): Ran | undefined {
   const wanted = calls.indexOf(point)
-  for (let attempt = 0, count = point.count; attempt < 10; attempt++) {
+  for (let attempt = 0, count = point.count; attempt < 40; attempt++) {
     const failed = run(`${point.name}:error=${error}:when=${Math.max(1, count)}`)
     const at = failed.calls.findIndex(({ isInjected }) => isInjected)
     if (at === wanted) return failed.ran
-    count += at < 0 || at > wanted ? -1 : 1
+    count = at < 0 ? point.count + spiral(attempt) : count + Math.sign(wanted - at)
   }
   return undefined
+}
+
+/** 0, -1, 1, -2, 2, and from 0 again after 5: which way the counts were shifted changes from run to run. */
+function spiral(attempt: number): number {
+  const step = attempt % 11
+  return step % 2 === 1 ? -(step + 1) / 2 : step / 2
 }
 
 async function judge(place: TrialPlace, prepared: Prepared, { status, stdout, stderr }: Ran): Promise<string> {

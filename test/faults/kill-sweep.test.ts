@@ -68,9 +68,15 @@ describe('with a call that fails (the whole sweep: npm run test:slow)', () => {
     ['native', 'rotate'],
     ['tutorial', 'store'],
   ] as const)('a %s vault is old or new after %s, as it says', async (format, line) => {
-    const report = await sweepErrors(here(), sweptCommand(format, line), choose)
+    const report = await sweepErrors(here(), sweptCommand(format, line), { choose })
     expect(report.damage).toEqual([])
     expect(report.faults).toBe(report.points)
     expect(report.points).toBeGreaterThan(2)
+  })
+  test('(control) a program that writes in place is seen to leave damage', async () => {
+    const report = await sweepErrors(here(), sweptCommand('tutorial', 'rotate'), { isCareless: true })
+    expect(report.faults).toBe(report.points)
+    // Files that do not verify, not only that it says nothing.
+    expect(report.damage.join()).toMatch(/ENOSPC at write\(<\/mcp_credentials\.enc>\): mcpvault \w+ gave 6/)
   })
 })

@@ -65,7 +65,7 @@ export async function sweepKills(
  */
 function killBefore(point: Call, { calls, run }: Prepared): Ran | undefined {
   const wanted = calls.indexOf(point)
-  for (let attempt = 0, count = point.count; attempt < 10; attempt++) {
+  for (let attempt = 0, count = point.count; attempt < 30; attempt++) {
     const killed = run(`${point.name}:signal=KILL:when=${Math.max(1, count)}`)
     const made = killed.calls.filter(({ isDone }) => isDone).length
     if (killed.ran.signal === 'SIGKILL' && made === wanted) return killed.ran
