@@ -7,7 +7,7 @@
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'vitest'
@@ -76,7 +76,12 @@ export class SmallDisk {
 export async function tryRooms(
   disk: SmallDisk,
   program: BuiltCopy,
-  options: { readonly command: SweptCommand; readonly rooms: (longest: number) => readonly DiskTask['free'][] },
+  options: {
+    readonly command: SweptCommand
+    readonly rooms: (longest: number) => readonly DiskTask['free'][]
+    /** Where the files that the command makes are kept for a program that writes them in its stead, for controls. */
+    readonly youngIn?: string
+  },
 ): Promise<RoomReport> {
   const place = new TrialPlace(program)
   const outcomes: Record<string, number> = {}
@@ -84,6 +89,7 @@ export async function tryRooms(
   let steps = 0
   try {
     const prepared = await prepare(place, options.command, { isTraced: false })
+    if (options.youngIn !== undefined) cpSync(place.directory, options.youngIn, { recursive: true })
     const before = documents(place.kept)
     const argv = [...place.words(options.command.line.split(' ')), '--vault', disk.vault, '--json']
     for (const free of options.rooms(longestOf(place.directory))) {
