@@ -88,8 +88,8 @@ export async function accessVault(
   const locked = createAccess(path, options, given)
   const found = await chooseKey(options, context, { ...request, store: locked.store })
   if (found === undefined && need === 'needed') throw missingKey(readSlots(locked.store))
-  if (found === undefined) return locked
-  return createAccess(path, options, { ...given, key: { ...found.key, source: found.source } })
+  // Nobody has it yet, and making another would read the same directories again.
+  return found === undefined ? locked : Object.assign(locked, { key: { ...found.key, source: found.source } })
 }
 
 /**
@@ -205,7 +205,8 @@ export function findVault(options: Pick<GlobalOptions, 'vault'>, context: Contex
 
 function exists(path: string): boolean {
   try {
-    return statSync(path, { throwIfNoEntry: false }) !== undefined
+    // With the kind of numbers that all other files are looked at: the first use of another costs every start.
+    return statSync(path, { bigint: true, throwIfNoEntry: false }) !== undefined
   } catch {
     // What cannot be looked at is there for our purposes; opening it says precisely why it cannot be read.
     return true

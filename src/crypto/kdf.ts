@@ -30,10 +30,19 @@ export function hmacSha256(key: Buffer | string, ...parts: readonly (Buffer | st
  * @throws {RangeError} if the length is out of range: a mistake in the calling code.
  */
 export function hkdfSha256(key: Buffer, salt: Buffer, info: Buffer | string, length: number): Buffer {
+  return hkdfExpand(hkdfExtract(key, salt), info, length)
+}
+
+/** The first half of HKDF-SHA-256 (RFC 5869 section 2.2), for several keys out of one: the pseudorandom key, 32 bytes. */
+export function hkdfExtract(key: Buffer, salt: Buffer): Buffer {
+  return hmacSha256(salt, key)
+}
+
+/** The second half of HKDF-SHA-256 (RFC 5869 section 2.3); length and errors as {@link hkdfSha256} has them. */
+export function hkdfExpand(pseudoRandomKey: Buffer, info: Buffer | string, length: number): Buffer {
   if (!Number.isInteger(length) || length < 1 || length > 255 * SHA256_BYTES) {
     throw new RangeError('cannot derive a key: the length is out of range')
   }
-  const pseudoRandomKey = hmacSha256(salt, key)
   const blocks: Buffer[] = []
   let block: Buffer = Buffer.alloc(0)
   for (let counter = 1; blocks.length * SHA256_BYTES < length; counter++) {

@@ -10,7 +10,7 @@
 
 import { openGcm, sealGcm } from '../crypto/aes-gcm.js'
 import { decodeBase64url, lengthPrefixed } from '../crypto/encoding.js'
-import { equalBytes, hkdfSha256, hmacSha256, scryptKey } from '../crypto/kdf.js'
+import { equalBytes, hkdfExpand, hkdfExtract, hkdfSha256, hmacSha256, scryptKey } from '../crypto/kdf.js'
 import { VaultError } from '../errors.js'
 import { Secret } from '../secret.js'
 import { type RawKey, rawKeyId, type VaultKey } from './key.js'
@@ -35,7 +35,8 @@ export interface DataKeys {
  * does not commit to its key.
  */
 export function deriveDataKeys(dek: Buffer, vaultId: Buffer): DataKeys & { readonly commit: Buffer } {
-  const derive = (purpose: string): Buffer => hkdfSha256(dek, vaultId, `mcpvault/1/${purpose}`, 32)
+  const extracted = hkdfExtract(dek, vaultId)
+  const derive = (purpose: string): Buffer => hkdfExpand(extracted, `mcpvault/1/${purpose}`, 32)
   return {
     dek: new Secret(dek),
     encKey: new Secret(derive('enc')),
