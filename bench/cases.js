@@ -1,5 +1,5 @@
 /**
- * What is measured against what, and the bounds that must hold.
+ * What is measured against what, and the bounds that must hold; a case without a bound is there for comparison.
  *
  * A command is `{ argv, status, env }`; a case makes its commands anew for every run, since some of them can be run once
  * only (a credential is stored once). It is given a serial number and the run's index in its turn; all commands of a turn
@@ -8,8 +8,10 @@
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { writeLog } from './log.js'
+import { makePeers } from './peers.js'
 import { KEY, LAUNCHER, makeEnvironment, nameOf, OLDEST, runTool, upgradeCopy, writeTutorialVault } from './vaults.js'
 
+const THOUSAND = 1000
 const MANY = 10_000
 const HOT = 1.3
 const COLD = 1.6
@@ -21,10 +23,19 @@ const DUE_MEBIBYTES = 120
 /** Prepares all files below a directory and gives the cases; `records` is the length of the long log. */
 export function makeCases(root, { records }) {
   const world = prepare(root, records)
+  const peers = makePeers(world)
   return {
     world: { cwd: root, env: world.env },
-    ratios: [...hotCases(world), ...coldCases(world), ...manyCases(world), ...logCases(world)],
+    ratios: [
+      ...hotCases(world),
+      ...peers.found.map((peer) => ({ ...peer, base: bare(world) })),
+      ...coldCases(world),
+      ...manyCases(world),
+      ...logCases(world),
+    ],
     memories: memoryCases(world),
+    missing: peers.missing,
+    end: peers.end,
   }
 }
 
@@ -41,14 +52,36 @@ function prepare(root, records) {
   }
   const log = makeLog('long_log.json', records)
   const shortLog = makeLog('short_log.json', 11)
+  const thousandLog = makeLog('log_of_thousand.json', 1000)
   const few = writeTutorialVault(at('tutorial'), 10)
   const many = writeTutorialVault(at('tutorial-many'), MANY)
   const native = upgradeCopy(few, at('native'), { env, log: shortLog })
   const token = runTool(['--vault', native, 'token', 'create', '--tools', 'web_search', '--ttl', '30d'], env)
+  const thousand = writeTutorialVault(at('tutorial-thousand'), THOUSAND)
+  const nativeThousand = upgradeCopy(thousand, at('native-thousand'), {
+    env,
+    log: makeLog('thousand_log.json', THOUSAND),
+  })
   const nativeMany = upgradeCopy(many, at('native-many'), { env, log: makeLog('many_log.json', MANY + 1) })
   const tokenMany = runTool(['--vault', nativeMany, 'token', 'create', '--tools', 'web_search', '--ttl', '30d'], env)
   const nativeLong = upgradeCopy(few, at('native-long'), { env, log })
-  return { root, env, at, empty, log, shortLog, few, many, native, nativeMany, nativeLong, token, tokenMany }
+  return {
+    root,
+    env,
+    at,
+    empty,
+    log,
+    shortLog,
+    thousandLog,
+    few,
+    many,
+    native,
+    nativeThousand,
+    nativeMany,
+    nativeLong,
+    token,
+    tokenMany,
+  }
 }
 
 /** A run of mcpvault with the key at hand; `env` adds to it. */
@@ -161,7 +194,7 @@ function onFreshCopy({ at, env, native }, args) {
 }
 
 function manyCases(world) {
-  const { nativeMany, tokenMany } = world
+  const { native, nativeThousand, nativeMany, tokenMany } = world
   const name = nameOf(5000)
   const holder = { env: { MCPVAULT_TOKEN: tokenMany } }
   const many = (title, make) => ({ title: `${title}, 10,000 credentials`, bound: HOT_MANY, base: bare(world), make })
@@ -169,10 +202,19 @@ function manyCases(world) {
     many('load NAME', () => run(nativeMany, ['load', name])),
     many('rotation-due NAME', () => runKeyless(nativeMany, ['rotation-due', name], { status: 1 })),
     many('token check', () => run(nativeMany, ['token', 'check', '--tool', 'web_search'], holder)),
+    ...[
+      ['10', native, nameOf(5)],
+      ['1,000', nativeThousand, nameOf(500)],
+      ['10,000', nativeMany, name],
+    ].flatMap(([count, vault, one]) => [
+      { title: `load NAME of ${count}`, base: bare(world), make: () => run(vault, ['load', one]) },
+      { title: `list of ${count}`, base: bare(world), make: () => run(vault, ['list']) },
+      { title: `rotate of ${count}`, base: bare(world), make: () => run(vault, ['rotate', one, '--generate']) },
+    ]),
   ]
 }
 
-function logCases({ at, few, many, native, nativeLong, nativeMany, log, shortLog }) {
+function logCases({ at, few, many, native, nativeLong, nativeMany, log, shortLog, thousandLog }) {
   const none = at('no_log.json')
   const rotate = ['rotate', nameOf(7), '--generate']
   const due = ['rotation-due', '--format', 'nagios', '--exit-zero']
@@ -182,6 +224,12 @@ function logCases({ at, few, many, native, nativeLong, nativeMany, log, shortLog
       bound: LONG_LOG,
       base: () => run(native, rotate),
       make: () => run(nativeLong, rotate),
+    },
+    {
+      title: 'rotate, log of 1,000, tutorial format',
+      bound: LONG_LOG,
+      base: () => run(few, ['--log', shortLog, ...rotate]),
+      make: () => run(few, ['--log', thousandLog, ...rotate]),
     },
     {
       title: 'rotate, long log, tutorial format',

@@ -11,6 +11,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { makeCases } from './cases.js'
+import { measureTokens } from './tokens.js'
 import { median, peakMemory, timeCommands } from './measure.js'
 
 const options = readOptions(process.argv.slice(2))
@@ -18,21 +19,24 @@ const SIZE = options.isQuick ? { turns: 3, runs: 2, records: 100_000 } : { turns
 
 const root = mkdtempSync(join(tmpdir(), 'mcpvault-bench-'))
 try {
-  process.exitCode = bench() || options.mayFail ? 0 : 1
+  process.exitCode = (await bench()) || options.mayFail ? 0 : 1
 } finally {
   rmSync(root, { recursive: true, force: true })
 }
 
-function bench() {
+async function bench() {
   progress('making vaults and logs')
-  const { world, ratios, memories } = makeCases(root, SIZE)
+  const { world, ratios, memories, missing, end } = makeCases(root, SIZE)
   const isAsked = ({ title }) => title.includes(options.only)
   const results = [
     ...measureRatios(ratios.filter(isAsked), world),
     ...memories.filter(isAsked).map((item) => measureMemory(item, world)),
   ]
+  end()
+  if ('in process'.includes(options.only)) results.push(...(await measureInProcess()))
   progress('')
   printTable(results)
+  for (const peer of missing) console.log(`not installed, so not compared: ${peer}`)
   if (!options.isQuick && options.only === '') writeResults(results)
   return results.every(({ isWithin }) => isWithin)
 }
@@ -62,7 +66,14 @@ function summarise({ title, bound }, turns) {
   const cpu = ratio('cpu')
   const wall = ratio('wall')
   const ms = { base: milliseconds('base'), command: milliseconds('made') }
-  return { title, bound, cpu, wall, cpuMilliseconds: ms, isWithin: cpu <= bound && wall <= bound }
+  return {
+    title,
+    bound,
+    cpu,
+    wall,
+    cpuMilliseconds: ms,
+    isWithin: bound === undefined || (cpu <= bound && wall <= bound),
+  }
 }
 
 function measureMemory({ title, bound, command }, { cwd, env }) {
@@ -71,13 +82,19 @@ function measureMemory({ title, bound, command }, { cwd, env }) {
   return { title, bound, peakMebibytes, isWithin: peakMebibytes <= bound }
 }
 
+async function measureInProcess() {
+  progress('tokens in process')
+  return (await measureTokens()).map(({ title, microseconds, ...row }) => ({
+    ...row,
+    title: `in process: ${title}`,
+    microseconds: round(microseconds),
+    hmacs: round(row.hmacs),
+  }))
+}
+
 function printTable(results) {
   const header = ['', 'bound', 'CPU', 'wall', 'ms CPU (base)', '']
-  const rows = results.map(({ title, bound, cpu, wall, cpuMilliseconds, peakMebibytes, isWithin }) =>
-    peakMebibytes === undefined
-      ? [title, `${bound} ×`, cpu.toFixed(2), wall.toFixed(2), describeTimes(cpuMilliseconds), verdict(isWithin)]
-      : [`memory: ${title}`, `${bound} MiB`, '', '', `${peakMebibytes.toFixed(0)} MiB`, verdict(isWithin)],
-  )
+  const rows = results.map((result) => [...describeResult(result), verdict(result)])
   const widths = header.map((_, column) => Math.max(...[header, ...rows].map((row) => row[column].length)))
   for (const row of [header, ...rows]) {
     const cells = row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column])))
@@ -85,11 +102,20 @@ function printTable(results) {
   }
 }
 
+function describeResult({ title, bound, cpu, wall, cpuMilliseconds, peakMebibytes, microseconds, hmacs }) {
+  const limit = (unit) => (bound === undefined ? '' : `${bound} ${unit}`)
+  if (peakMebibytes !== undefined) return [`memory: ${title}`, limit('MiB'), '', '', `${peakMebibytes.toFixed(0)} MiB`]
+  if (microseconds !== undefined)
+    return [title, limit('µs'), `${microseconds.toFixed(1)} µs`, '', `${hmacs.toFixed(1)} HMACs`]
+  return [title, limit('×'), cpu.toFixed(2), wall.toFixed(2), describeTimes(cpuMilliseconds)]
+}
+
 function describeTimes({ base, command }) {
   return `${command.toFixed(1)} (${base.toFixed(1)})`
 }
 
-function verdict(isWithin) {
+function verdict({ bound, isWithin }) {
+  if (bound === undefined) return ''
   return isWithin ? 'holds' : 'FAILS'
 }
 
