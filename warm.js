@@ -49,6 +49,12 @@ async function play(format) {
   await run(['rotate', 'name', '--generate'])
   await run(['load', 'name'])
   await run(['rotation-due', 'name'], [1])
+  await run(['policy', 'show', 'name'])
+  if (format === 'native') {
+    await run(['policy', 'set', 'name', '--max-age', '7d'])
+    await run(['policy', 'clear', 'name'])
+    await run(['leaked', 'name'])
+  }
   await run(['list'])
   await run(['history', 'name'])
   await run(['export'])

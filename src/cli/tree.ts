@@ -97,6 +97,32 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import('./commands/rotation-due.js')).addRotationDueCommand,
       },
       {
+        name: 'policy',
+        summary: 'gives a credential limits of its own',
+        rows: [
+          {
+            name: 'set',
+            summary: 'sets the age at which a credential is due, or its grace',
+            load: async () => (await import('./commands/policy-set.js')).addPolicySetCommand,
+          },
+          {
+            name: 'show',
+            summary: 'shows the limits that hold for a credential',
+            load: async () => (await import('./commands/policy-show.js')).addPolicyShowCommand,
+          },
+          {
+            name: 'clear',
+            summary: 'takes its own limits away from a credential',
+            load: async () => (await import('./commands/policy-clear.js')).addPolicyClearCommand,
+          },
+        ],
+      },
+      {
+        name: 'leaked',
+        summary: 'records that a value has leaked: it is due until it is rotated',
+        load: async () => (await import('./commands/leaked.js')).addLeakedCommand,
+      },
+      {
         name: 'log',
         summary: 'reads the rotation log',
         rows: [

@@ -4,8 +4,10 @@ import { parseTimestamp } from '../timestamp.js'
 import type { Vault, VaultAccess } from '../vault/vault.js'
 import { type DueQuestion, lastRotations } from './due.js'
 
-/** Since when a value counts; part of what `dueState` is asked. */
-export type Age = Pick<DueQuestion, 'sinceMs' | 'isNaive' | 'isUnreadable'>
+/** Since when a value counts, and its own limit if it has one; part of what `dueState` is asked. */
+export type Age = Pick<DueQuestion, 'sinceMs' | 'isNaive' | 'isUnreadable' | 'leakedMs'> & {
+  readonly maxAgeSeconds?: number
+}
 
 const UNKNOWN: Age = { sinceMs: undefined }
 
@@ -15,7 +17,7 @@ const UNKNOWN: Age = { sinceMs: undefined }
  */
 export function findAges(vault: Vault, names: readonly string[], access: VaultAccess): ReadonlyMap<string, Age> {
   if (vault.format === 'native') {
-    return new Map(names.map((name) => [name, { sinceMs: currentSince(vault, name) }]))
+    return new Map(names.map((name) => [name, nativeAge(vault, name)]))
   }
   return readLog(access, (reader) => {
     const found = lastRotations(reader, names, access.zone)
@@ -30,8 +32,13 @@ export function findAges(vault: Vault, names: readonly string[], access: VaultAc
   })
 }
 
-function currentSince(vault: Vault, name: string): number | undefined {
-  return vault.describe(name)?.versions.find((version) => version.stage === 'current')?.sinceMs
+function nativeAge(vault: Vault, name: string): Age {
+  const credential = vault.describe(name)
+  const current = credential?.versions.find((version) => version.stage === 'current')
+  const maxAgeSeconds = credential?.policy?.maxAgeSeconds
+  const age = { sinceMs: current?.sinceMs, leakedMs: current?.leakedMs }
+  // Left out where it has none, so that it can be spread over a limit for all.
+  return maxAgeSeconds === undefined ? age : { ...age, maxAgeSeconds }
 }
 
 /** Reads when each name's value was last changed, in milliseconds since the epoch; unknown dates are missing. */

@@ -18,8 +18,8 @@ export const DEFAULT_MAX_AGE_SECONDS = 30 * 86_400
 const NAIVE_SLACK_MS = 26 * 3_600_000
 const CLOCK_SLACK_MS = 5 * 60_000
 
-/** Why a credential is due; `soon` will be within the span that was asked for. */
-export type DueReason = 'age' | 'soon' | 'no record' | 'unreadable date' | 'clock skew'
+/** Why a credential is due, the first that holds; `soon` will be within the span that was asked for. */
+export type DueReason = 'age' | 'soon' | 'leak' | 'no record' | 'unreadable date' | 'clock skew'
 
 /** What is asked about one credential. */
 export interface DueQuestion {
@@ -29,6 +29,8 @@ export interface DueQuestion {
   readonly isNaive?: boolean
   /** There is a record, but its date cannot be read. */
   readonly isUnreadable?: boolean
+  /** When a leak of its current value was recorded, in milliseconds since the epoch. */
+  readonly leakedMs?: number | undefined
   readonly maxAgeSeconds: number
   readonly nowMs: number
   /** Counts what becomes due within this span as due. */
@@ -42,9 +44,11 @@ export interface DueState {
   readonly reason: DueReason | undefined
   /** Full seconds; undefined when it is not known. */
   readonly ageSeconds: number | undefined
+  /** The age at which it is due. */
+  readonly maxAgeSeconds: number
   /** The date lies ahead, by less than zones can differ, so the age was taken as 0. */
   readonly isApproximate: boolean
-  /** When it becomes or became due by age, in milliseconds since the epoch; undefined when that is not known. */
+  /** When it becomes or became due, by age or a leak, in milliseconds since the epoch; undefined when that is not known. */
   readonly dueAtMs: number | undefined
 }
 
@@ -53,16 +57,31 @@ export interface DueState {
  * comparing whole days of 86,400 s.
  */
 export function dueState(question: DueQuestion): DueState {
+  const state = stateByAge(question)
+  const { leakedMs } = question
+  return leakedMs === undefined ? state : { ...state, isDue: true, reason: 'leak', dueAtMs: leakedMs }
+}
+
+function stateByAge(question: DueQuestion): DueState {
   const { sinceMs, maxAgeSeconds, nowMs, withinSeconds = 0 } = question
-  if (sinceMs === undefined) return unknownAge(question.isUnreadable ? 'unreadable date' : 'no record')
+  const unknown = (reason: DueReason): DueState => ({
+    isDue: true,
+    reason,
+    ageSeconds: undefined,
+    maxAgeSeconds,
+    isApproximate: false,
+    dueAtMs: undefined,
+  })
+  if (sinceMs === undefined) return unknown(question.isUnreadable ? 'unreadable date' : 'no record')
   const aheadMs = sinceMs - nowMs
-  if (aheadMs > (question.isNaive ? NAIVE_SLACK_MS : CLOCK_SLACK_MS)) return unknownAge('clock skew')
+  if (aheadMs > (question.isNaive ? NAIVE_SLACK_MS : CLOCK_SLACK_MS)) return unknown('clock skew')
   const ageSeconds = Math.max(0, Math.floor(-aheadMs / 1000))
   const reason = ageSeconds >= maxAgeSeconds ? 'age' : ageSeconds + withinSeconds >= maxAgeSeconds ? 'soon' : undefined
   return {
     isDue: reason !== undefined,
     reason,
     ageSeconds,
+    maxAgeSeconds,
     isApproximate: question.isNaive === true && aheadMs > 0,
     dueAtMs: clampTime(sinceMs + maxAgeSeconds * 1000),
   }
@@ -101,8 +120,4 @@ export function lastRotations(
     if (found.size === wanted?.size) break
   }
   return found
-}
-
-function unknownAge(reason: DueReason): DueState {
-  return { isDue: true, reason, ageSeconds: undefined, isApproximate: false, dueAtMs: undefined }
 }

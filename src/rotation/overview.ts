@@ -8,7 +8,6 @@ import { DEFAULT_MAX_AGE_SECONDS, type DueState, dueState } from './due.js'
 /** One credential's age against its limit. */
 export interface AgedCredential extends DueState {
   readonly name: string
-  readonly maxAgeSeconds: number
 }
 
 /** Finds the age of every credential, the most urgent first. */
@@ -17,8 +16,7 @@ export function rankByUrgency(vault: Vault, access: VaultAccess): readonly AgedC
   const ages = findAges(vault, names, access)
   const aged = names.map((name): AgedCredential => {
     const age = ages.get(name) ?? { sinceMs: undefined }
-    const maxAgeSeconds = DEFAULT_MAX_AGE_SECONDS
-    return { name, maxAgeSeconds, ...dueState({ ...age, maxAgeSeconds, nowMs: access.now() }) }
+    return { name, ...dueState({ maxAgeSeconds: DEFAULT_MAX_AGE_SECONDS, ...age, nowMs: access.now() }) }
   })
   return aged.sort(compareUrgency)
 }

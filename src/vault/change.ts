@@ -90,7 +90,7 @@ function changeNative<T>(vault: NativeVault, target: Target, change: (draft: Dra
   const draft = new NativeDraft(vault, keys, { nowMs: access.now(), randomBytes: access.randomBytes.bind(access) })
   const result = change(draft)
   events.push(...draft.events)
-  if (events.length === 0) return result
+  if (events.length === 0 && draft.changed.size === 0) return result
   const records = linkEvents(events, access, { anchor: vault.logAnchor, tail: readLogTail(transaction) })
   const { header } = vault.parts
   const last = records.at(-1)

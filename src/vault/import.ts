@@ -17,8 +17,6 @@ export type OnConflict = 'skip' | 'rotate' | 'fail'
 /** How values are imported. */
 export interface ImportOptions {
   readonly onConflict: OnConflict
-  /** How long a replaced value stays loadable; the tutorial format keeps none. */
-  readonly graceSeconds: number
   /** For the log. */
   readonly reason: string
   readonly onProgress?: ((done: number, total: number) => void) | undefined

@@ -3,24 +3,28 @@ import type { Secret } from '../secret.js'
 import { clampTime, formatUtc } from '../timestamp.js'
 import { type ImportedValue, type ImportOptions, type ImportStep, planImport, refuseConflicts } from './import.js'
 import { checkNewName, existsAlready, isTaken, shellWord, unknownName } from './name.js'
+import { damaged } from './canonical.js'
 import {
-  damaged,
   formatEntry,
-  joinNative,
+  makeEntry,
+  makePolicy,
   type NativeEntry,
-  type NativeHeader,
   type NativeVersion,
   parseEntry,
   splitEntries,
-} from './native-format.js'
+} from './native-entry.js'
+import { joinNative, type NativeHeader } from './native-format.js'
 import { type DataKeys, macOf, type RandomBytes, sealValue, valueContext } from './native-keys.js'
 import type { NativeVault } from './native-vault.js'
 import {
+  DEFAULT_GRACE_SECONDS,
   type Draft,
   type DraftOptions,
+  type GraceOptions,
   type LogEvent,
   MAX_ENTRIES,
   MAX_VALUE_BYTES,
+  type Policy,
   type RenameOptions,
   type RotatedVersion,
 } from './vault.js'
@@ -69,12 +73,12 @@ export class NativeDraft implements Draft {
     if (this.#lines.size >= MAX_ENTRIES)
       throw new VaultError('INPUT', 'cannot store: the vault holds 100,000 credentials, its limit')
     const version = this.#seal(name, value, { ver: 1, since: this.#nowText })
-    this.#put(name, options.note === undefined ? { versions: [version] } : { versions: [version], note: options.note })
+    this.#put(name, makeEntry([version], { note: options.note }))
     this.#log('created', name, { version: 1, reason: options.reason })
     return { version: 1, previous: undefined, previousUntilMs: undefined, retired: undefined }
   }
 
-  rotate(name: string, value: Secret, options: DraftOptions & { readonly graceSeconds: number }): RotatedVersion {
+  rotate(name: string, value: Secret, options: GraceOptions): RotatedVersion {
     const entry = this.#entry(name)
     if (this.#holds(name, value)) {
       throw new VaultError('INPUT', `cannot rotate "${name}": the new value is the current one`, {
@@ -84,10 +88,7 @@ export class NativeDraft implements Draft {
     return this.#promote(name, entry, { value, since: this.#nowText, action: 'rotated', ...options })
   }
 
-  rollback(
-    name: string,
-    options: DraftOptions & { readonly to?: number | undefined; readonly graceSeconds: number },
-  ): RotatedVersion {
+  rollback(name: string, options: GraceOptions & { readonly to?: number | undefined }): RotatedVersion {
     const entry = this.#entry(name)
     const target = entry.versions.find((version) =>
       options.to === undefined ? version.stage === 'previous' : version.ver === options.to,
@@ -103,7 +104,8 @@ export class NativeDraft implements Draft {
     const others = entry.versions.filter((version) => version !== target)
     try {
       const from = { ...entry, versions: others }
-      return this.#promote(name, from, { value, since: target.since, action: 'rolled-back', ...options })
+      const { since, leaked } = target
+      return this.#promote(name, from, { value, since, leaked, action: 'rolled-back', ...options })
     } finally {
       value.wipe()
     }
@@ -114,6 +116,24 @@ export class NativeDraft implements Draft {
     this.#lines.delete(name)
     this.dropsValues = true
     this.#log('removed', name, { version, reason: options.reason })
+  }
+
+  setPolicy(name: string, policy: Policy | undefined): void {
+    const { versions, note, policy: before } = this.#entry(name)
+    const changed = policy && makePolicy(policy.maxAgeSeconds ?? before?.max_age, policy.graceSeconds ?? before?.grace)
+    this.#put(name, makeEntry(versions, { policy: changed, note }))
+  }
+
+  markLeaked(name: string, { reason }: DraftOptions): number {
+    const entry = this.#entry(name)
+    const current = this.#current(entry)
+    // The first date counts: it is how long the value has been open to others.
+    if (current.leaked !== undefined) return Date.parse(current.leaked)
+    const marked: NativeVersion = { ...current, leaked: this.#nowText }
+    const versions = entry.versions.map((version) => (version === current ? marked : version))
+    this.#put(name, { ...entry, versions })
+    this.#log('leaked', name, { version: current.ver, reason })
+    return Date.parse(this.#nowText)
   }
 
   /** The name is a part of what each value is bound to, so every kept version is sealed anew. */
@@ -149,8 +169,7 @@ export class NativeDraft implements Draft {
       const since = sinceMs ?? Date.parse(this.#nowText)
       if (fate === 'stored') this.adopt(name, value, since)
       if (fate === 'rotated') {
-        const { graceSeconds } = options
-        const { retired } = this.#advance(name, this.#entry(name), { value, since: formatUtc(since), graceSeconds })
+        const { retired } = this.#advance(name, this.#entry(name), { value, since: formatUtc(since) })
         if (retired !== undefined) counts.retired += 1
       }
       if (fate === 'stored' || fate === 'rotated') counts[fate] += 1
@@ -192,15 +211,16 @@ export class NativeDraft implements Draft {
   #advance(
     name: string,
     entry: NativeEntry,
-    options: Pick<PromoteOptions, 'value' | 'since' | 'graceSeconds'>,
+    options: Pick<PromoteOptions, 'value' | 'since' | 'leaked' | 'graceSeconds'>,
   ): RotatedVersion & { readonly version: number } {
     const current = this.#current(entry)
     const retired = entry.versions.find((version) => version.stage === 'previous')
     const ver = Math.max(...entry.versions.map((version) => version.ver)) + 1
-    const untilMs = clampTime(Date.parse(this.#nowText) + options.graceSeconds * 1000)
-    const { until: _until, ...kept } = current
-    const previous: NativeVersion = { ...kept, stage: 'previous', until: formatUtc(untilMs) }
-    const next = this.#seal(name, options.value, { ver, since: options.since })
+    const graceSeconds = options.graceSeconds ?? entry.policy?.grace ?? DEFAULT_GRACE_SECONDS
+    const untilMs = clampTime(Date.parse(this.#nowText) + graceSeconds * 1000)
+    const { until: _until, leaked, ...kept } = current
+    const previous: NativeVersion = { ...kept, stage: 'previous', until: formatUtc(untilMs), ...leakedAt(leaked) }
+    const next = { ...this.#seal(name, options.value, { ver, since: options.since }), ...leakedAt(options.leaked) }
     this.#put(name, { ...entry, versions: [next, previous] })
     if (retired !== undefined) this.dropsValues = true
     return { version: ver, previous: current.ver, previousUntilMs: untilMs, retired: retired?.ver }
@@ -252,10 +272,14 @@ export class NativeDraft implements Draft {
   }
 }
 
-interface PromoteOptions {
+interface PromoteOptions extends GraceOptions {
   readonly value: Secret
   readonly since: string | undefined
+  /** A value that has leaked does not become secret again by coming back. */
+  readonly leaked?: string | undefined
   readonly action: 'rotated' | 'rolled-back'
-  readonly graceSeconds: number
-  readonly reason?: string | undefined
+}
+
+function leakedAt(leaked: string | undefined): Pick<NativeVersion, 'leaked'> {
+  return leaked === undefined ? {} : { leaked }
 }

@@ -14,7 +14,8 @@ import { equalBytes, hkdfExpand, hkdfExtract, hkdfSha256, hmacSha256, scryptKey 
 import { VaultError } from '../errors.js'
 import { Secret } from '../secret.js'
 import { type RawKey, rawKeyId, type VaultKey } from './key.js'
-import { damaged, type KeySlot, type NativeHeader, type NativeParts, type PassphraseKdf } from './native-format.js'
+import { damaged } from './canonical.js'
+import type { KeySlot, NativeHeader, NativeParts, PassphraseKdf } from './native-format.js'
 
 const NONCE_BYTES = 12
 const SCRYPT_COST = { n: 2 ** 17, r: 8, p: 1 } as const

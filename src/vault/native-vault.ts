@@ -3,20 +3,18 @@ import { Secret } from '../secret.js'
 import { parseTimestamp } from '../timestamp.js'
 import type { VaultKey } from './key.js'
 import { shellWord, unknownName } from './name.js'
+import { damaged } from './canonical.js'
 import {
-  damaged,
   findEntryLine,
-  joinNative,
   type NativeEntry,
-  type NativeHeader,
-  type NativeParts,
+  type NativePolicy,
   type NativeVersion,
   parseEntry,
   splitEntries,
-  splitNative,
-} from './native-format.js'
+} from './native-entry.js'
+import { joinNative, type NativeHeader, type NativeParts, splitNative } from './native-format.js'
 import { type DataKeys, macOf, openTokensKey, openValue, unlockNative, valueContext, verifyMac } from './native-keys.js'
-import type { Credential, CredentialVersion, LogAnchor, Vault, VersionChoice } from './vault.js'
+import type { Credential, CredentialVersion, LogAnchor, Policy, Vault, VersionChoice } from './vault.js'
 
 /** A native vault, read-only. Entries are parsed one at a time, when they are asked for. */
 export class NativeVault implements Vault {
@@ -81,7 +79,7 @@ export class NativeVault implements Vault {
     const entry = this.entry(name)
     if (entry === undefined) return undefined
     const versions = entry.versions.map(describeVersion).sort((a, b) => b.version - a.version)
-    return { name, versions, note: entry.note, codec: undefined }
+    return { name, versions, note: entry.note, policy: describePolicy(entry.policy), codec: undefined }
   }
 
   load(name: string, options: { readonly version?: VersionChoice; readonly nowMs: number }): Secret {
@@ -154,7 +152,12 @@ function describeVersion(version: NativeVersion): CredentialVersion {
     createdMs: timeOf(version.created) ?? 0,
     sinceMs: timeOf(version.since),
     untilMs: timeOf(version.until),
+    leakedMs: timeOf(version.leaked),
   }
+}
+
+function describePolicy(policy: NativePolicy | undefined): Policy | undefined {
+  return policy && { maxAgeSeconds: policy.max_age, graceSeconds: policy.grace }
 }
 
 function timeOf(text: string | undefined): number | undefined {

@@ -68,7 +68,7 @@ export class TutorialVault implements Vault {
 
   describe(name: string): Credential | undefined {
     const member = this.file.members.get(name)
-    return member && { name, versions: [], note: undefined, codec: codecOf(member.text) }
+    return member && { name, versions: [], note: undefined, policy: undefined, codec: codecOf(member.text) }
   }
 
   load(name: string, options: { readonly version?: VersionChoice; readonly nowMs: number }): Secret {
@@ -164,7 +164,7 @@ export class TutorialDraft implements Draft {
     return UNVERSIONED
   }
 
-  rotate(name: string, value: Secret, options: DraftOptions & { readonly graceSeconds: number }): RotatedVersion {
+  rotate(name: string, value: Secret, options: DraftOptions): RotatedVersion {
     const member = this.#member(name)
     if (this.#holds(name, value)) {
       throw new VaultError('INPUT', `cannot rotate "${name}": the new value is the current one`, {
@@ -178,6 +178,14 @@ export class TutorialDraft implements Draft {
 
   rollback(): RotatedVersion {
     throw needsNative('rollback')
+  }
+
+  setPolicy(): void {
+    throw needsNative('policies')
+  }
+
+  markLeaked(): number {
+    throw needsNative('record of leaks')
   }
 
   remove(name: string, options: DraftOptions): void {

@@ -37,7 +37,20 @@ export interface CredentialVersion {
   /** When its value was first used: age counts from here. Undefined when nobody knows (upgraded without a log). */
   readonly sinceMs: number | undefined
   readonly untilMs: number | undefined
+  /** When a leak of the value was recorded, in milliseconds since the epoch. */
+  readonly leakedMs: number | undefined
 }
+
+/** Limits of one credential's own; what is undefined is as for all others. */
+export interface Policy {
+  /** Age at which it is due, in seconds. */
+  readonly maxAgeSeconds: number | undefined
+  /** How long a replaced value stays loadable, in seconds. */
+  readonly graceSeconds: number | undefined
+}
+
+/** How long a replaced value stays loadable unless told otherwise, in seconds. */
+export const DEFAULT_GRACE_SECONDS = 7 * 86_400
 
 /** A credential without its values. Tutorial vaults know neither versions nor dates. */
 export interface Credential {
@@ -45,6 +58,8 @@ export interface Credential {
   /** Newest first; empty in the tutorial format. */
   readonly versions: readonly CredentialVersion[]
   readonly note: string | undefined
+  /** Undefined when it has none of its own, as always in the tutorial format. */
+  readonly policy: Policy | undefined
   /** How the value is encoded, in the tutorial format; undefined there when it is damaged. */
   readonly codec: TutorialCodec | undefined
 }
@@ -104,6 +119,11 @@ export interface DraftOptions {
   readonly reason?: string | undefined
 }
 
+/** Options of what replaces a value. */
+export interface GraceOptions extends DraftOptions {
+  readonly graceSeconds?: number | undefined
+}
+
 /**
  * A vault being changed, under the lock. Nothing is written until the function that received it has returned.
  *
@@ -115,11 +135,21 @@ export interface Draft {
   names(): readonly string[]
   has(name: string): boolean
   store(name: string, value: Secret, options: DraftOptions & { readonly note?: string | undefined }): RotatedVersion
-  rotate(name: string, value: Secret, options: DraftOptions & { readonly graceSeconds: number }): RotatedVersion
-  rollback(
-    name: string,
-    options: DraftOptions & { readonly to?: number | undefined; readonly graceSeconds: number },
-  ): RotatedVersion
+  /** The replaced value stays loadable for `graceSeconds`, else as the policy says, else for the default. */
+  rotate(name: string, value: Secret, options: GraceOptions): RotatedVersion
+  rollback(name: string, options: GraceOptions & { readonly to?: number | undefined }): RotatedVersion
+  /**
+   * Sets a credential's own limits: what is undefined of them stays as it is, undefined as a whole clears all.
+   *
+   * @throws {VaultError} INPUT in the tutorial format, which has no place for them.
+   */
+  setPolicy(name: string, policy: Policy | undefined): void
+  /**
+   * Records that the current value has leaked; gives when that was first recorded, in milliseconds since the epoch.
+   *
+   * @throws {VaultError} INPUT in the tutorial format, which has no place for it.
+   */
+  markLeaked(name: string, options: DraftOptions): number
   remove(name: string, options: DraftOptions): void
   /**
    * Gives a credential another name, with everything that is kept of it.

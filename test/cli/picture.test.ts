@@ -22,7 +22,7 @@ const FRAME: Frame = { columns: 80, lines: 23, isUnicode: true }
 function aged(name: string, days: number | undefined, limitDays = 30): AgedCredential {
   const maxAgeSeconds = limitDays * DAY
   const sinceMs = days === undefined ? undefined : NOW - days * DAY * 1000
-  return { name, maxAgeSeconds, ...dueState({ sinceMs, maxAgeSeconds, nowMs: NOW }) }
+  return { name, ...dueState({ sinceMs, maxAgeSeconds, nowMs: NOW }) }
 }
 
 function view(changes: Partial<View> = {}): View {

@@ -80,6 +80,7 @@ describe('the README', () => {
         blockWith('mcpvault rotate scavio_api_key --stdin < new-key.txt'),
         blockWith('--within 7d'),
         blockWith('--version previous'),
+        blockWith('policy set'),
         blockWith('token narrow'),
         'echo GITHUB_TOKEN=ghp_x > .env',
         blockWith('mcpvault import .env'),
@@ -96,6 +97,7 @@ describe('the README', () => {
 
   it('leaves no block untried', () => {
     const tried = [
+      'policy set',
       'mcpvault init',
       'mcpvault import',
       'new-key.txt',

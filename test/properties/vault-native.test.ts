@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { VaultError } from '../../src/errors.js'
 import type { RawKey } from '../../src/vault/key.js'
 import { MAX_NAME_BYTES } from '../../src/vault/name.js'
-import { formatEntry, isNativeName, parseEntry } from '../../src/vault/native-format.js'
+import { formatEntry, isNativeName, parseEntry } from '../../src/vault/native-entry.js'
 import { parseVault } from '../../src/vault/open.js'
 import { readNativeVault } from '../vault/independent-reader.js'
 import { secret, VaultWorld, WEEK_SECONDS } from '../vault/vault-support.js'
@@ -113,6 +113,7 @@ describe('an entry line', () => {
           created: time,
           since: time,
           until: time,
+          leaked: time,
         },
         { requiredKeys: ['ver', 'n', 'c', 'created'] },
       )
@@ -124,14 +125,20 @@ describe('an entry line', () => {
         fc.string({ unit: 'binary', maxLength: 80 }),
         version('current'),
         fc.array(version('previous'), { maxLength: 2 }),
+        fc.option(fc.constantFrom({ max_age: 0 }, { grace: 1 }, { max_age: 2, grace: 3 }), { nil: undefined }),
         fc.option(fc.string({ unit: 'binary' }), { nil: undefined }),
-        (name, current, previous, note) => {
-          const versions = [current, ...previous].map(({ ver, stage, n, c, created, since, until }) => ({
+        (name, current, previous, policy, note) => {
+          const versions = [current, ...previous].map(({ ver, stage, n, c, created, since, until, leaked }) => ({
             ...{ ver, stage, n, c, created },
             ...(since === undefined ? {} : { since }),
             ...(until === undefined ? {} : { until }),
+            ...(leaked === undefined ? {} : { leaked }),
           }))
-          const entry = note === undefined ? { versions } : { versions, note }
+          const entry = {
+            versions,
+            ...(policy === undefined ? {} : { policy }),
+            ...(note === undefined ? {} : { note }),
+          }
           const line = formatEntry(name, entry)
           expect(isNativeName(name)).toBe(name.isWellFormed() && Buffer.byteLength(name) <= MAX_NAME_BYTES)
           if (!isNativeName(name)) {
@@ -145,6 +152,22 @@ describe('an entry line', () => {
       ),
       { numRuns: 500 },
     )
+  })
+
+  it.each([
+    '{}',
+    '{"max_age":-1}',
+    '{"max_age":1.5}',
+    '{"grace":1,"max_age":1}',
+    '{"max_age":1,"other":1}',
+    '[]',
+    '"7d"',
+    'null',
+  ])('is refused with the policy %s', (policy) => {
+    const versions = '[{"ver":1,"stage":"current","n":"AAAAAAAAAAAAAAAA","c":"","created":"2026-11-23T00:00:00.000Z"}]'
+    const line = (member: string) => Buffer.from(`["a",{"versions":${versions}${member}}],\n`)
+    expect(parseEntry(line(',"policy":{"max_age":1}'))[1].policy).toEqual({ max_age: 1 })
+    expect(() => parseEntry(line(`,"policy":${policy}`))).toThrow(VaultError)
   })
 })
 

@@ -67,7 +67,13 @@ describe('by age', () => {
 })
 
 describe('what cannot be known errs to due', () => {
-  const unknown = { isDue: true, ageSeconds: undefined, dueAtMs: undefined, isApproximate: false }
+  const unknown = {
+    isDue: true,
+    ageSeconds: undefined,
+    maxAgeSeconds: 30 * 86_400,
+    dueAtMs: undefined,
+    isApproximate: false,
+  }
 
   test('no record', () => {
     expect(ask(undefined)).toEqual({ ...unknown, reason: 'no record' })

@@ -2,11 +2,11 @@ import { describe, expect, it } from 'vitest'
 import { changeVault } from '../../src/vault/change.js'
 import type { ImportOptions, ImportStep } from '../../src/vault/import.js'
 import { previewImport } from '../../src/vault/import.js'
-import { DAY_MS, expectCode, rawKey, sealed, secret, START_MS, VaultWorld, WEEK_SECONDS } from './vault-support.js'
+import { DAY_MS, expectCode, rawKey, sealed, secret, START_MS, VaultWorld } from './vault-support.js'
 
 const WHOLE = { problems: [], gaps: [], anchored: true, torn: false }
 
-const HOW: ImportOptions = { onConflict: 'fail', graceSeconds: WEEK_SECONDS, reason: 'from a test' }
+const HOW: ImportOptions = { onConflict: 'fail', reason: 'from a test' }
 
 function values(entries: Readonly<Record<string, string>>, sinceMs?: number) {
   return Object.entries(entries).map(([name, value]) => ({ name, value: secret(value), sinceMs }))

@@ -22,7 +22,6 @@ import { openForWriting } from '../open-vault.js'
 import { countOf, createPrinter } from '../printer.js'
 import { createProgress } from '../progress.js'
 import { readFileOrPipe } from '../read-value.js'
-import { DEFAULT_GRACE_SECONDS } from './rotate.js'
 
 /** Options of `import`. */
 export interface ImportOptions extends GlobalOptions {
@@ -108,7 +107,6 @@ export async function runImport(options: ImportOptions, context: Context): Promi
     const progress = createProgress(context, { label: 'importing', quiet: options.quiet })
     const how: VaultImportOptions = {
       onConflict,
-      graceSeconds: DEFAULT_GRACE_SECONDS,
       reason: `from ${KINDS[source.kind]}`,
       onProgress: (done, total) => progress.show(done, total),
     }

@@ -8,6 +8,7 @@ import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
 import { openForReading } from '../open-vault.js'
+import { describePolicy, policyJson } from '../policy-text.js'
 import { createPrinter } from '../printer.js'
 
 /** Options of `list`. */
@@ -43,7 +44,7 @@ export async function runList(options: ListOptions, context: Context): Promise<v
   const rows = names.flatMap((name): Row[] => {
     const credential = vault.describe(name)
     const age = ages.get(name) ?? { sinceMs: undefined }
-    const due = dueState({ ...age, maxAgeSeconds: DEFAULT_MAX_AGE_SECONDS, nowMs: context.now() })
+    const due = dueState({ maxAgeSeconds: DEFAULT_MAX_AGE_SECONDS, ...age, nowMs: context.now() })
     return credential === undefined ? [] : [{ credential, due, sinceMs: age.sinceMs }]
   })
   const printer = createPrinter(context, options)
@@ -55,7 +56,7 @@ export async function runList(options: ListOptions, context: Context): Promise<v
     printer.warn('the tutorial format has no versions and cannot notice that values were swapped: mcpvault upgrade')
   }
   await printer.table({
-    headers: ['name', 'version', 'age', 'due', 'note'],
+    headers: ['name', 'version', 'age', 'due', 'policy', 'note'],
     rows: rows.map(({ credential, due, sinceMs }) => [
       credential.name,
       versionOf(credential),
@@ -64,6 +65,7 @@ export async function runList(options: ListOptions, context: Context): Promise<v
         shown: due.ageSeconds === undefined ? 'unknown' : formatSpan(due.ageSeconds),
       },
       dueCell(due, context.now()),
+      describePolicy(credential.policy),
       credential.note ?? (isDamaged(credential, vault) ? 'damaged' : ''),
     ]),
     empty:
@@ -103,6 +105,7 @@ function toJson({ credential, due, sinceMs }: Row, vault: Vault): Record<string,
     age_seconds: due.ageSeconds ?? null,
     due: due.isDue,
     due_at: due.dueAtMs === undefined ? null : formatUtc(due.dueAtMs),
+    policy: policyJson(credential.policy),
     note: credential.note ?? null,
     damaged: isDamaged(credential, vault),
     verified: vault.isVerified,

@@ -8,7 +8,7 @@ import { openForWriting } from '../open-vault.js'
 import { createPrinter } from '../printer.js'
 import { parseReason } from '../reason.js'
 import { warnOfTutorialBackup } from '../side-files.js'
-import { DEFAULT_GRACE_SECONDS, describePrevious, rotationJson } from './rotate.js'
+import { describePrevious, rotationJson } from './rotate.js'
 
 /** Options of `rollback`. */
 export interface RollbackOptions extends GlobalOptions {
@@ -33,7 +33,7 @@ const ROLLBACK: CommandShape<RollbackOptions> = {
       key: 'graceSeconds',
       long: '--grace',
       value: 'TIME',
-      help: 'how long the replaced value stays loadable (7d)',
+      help: 'how long the replaced value stays loadable (its policy, else 7d)',
       parse: (text) => parseDuration(text),
     },
     { key: 'reason', long: '--reason', value: 'TEXT', help: 'why; goes into the rotation log', parse: parseReason },
@@ -48,9 +48,8 @@ export function addRollbackCommand(parent: Command, context: Context, run = runR
 
 /** Makes a kept version current again, as a new version that keeps the age of its value. */
 export async function runRollback(options: RollbackOptions, context: Context): Promise<void> {
-  const { name, to, reason } = options
+  const { name, to, reason, graceSeconds } = options
   const access = await openForWriting(options, context)
-  const graceSeconds = options.graceSeconds ?? DEFAULT_GRACE_SECONDS
   const back = await changeVault(access, 'rollback', (draft) => draft.rollback(name, { to, reason, graceSeconds }))
   if (back.retired !== undefined) warnOfTutorialBackup(access)
   const message = `rolled "${name}" back; its value is now version ${back.version}; ${describePrevious(back)}`

@@ -5,7 +5,7 @@ import { changeVault } from '../../vault/change.js'
 import { checkNewName, unknownName } from '../../vault/name.js'
 import { openVault } from '../../vault/open.js'
 import type { RotatedVersion } from '../../vault/vault.js'
-import { DAY_SECONDS, parseDuration } from '../../duration.js'
+import { parseDuration } from '../../duration.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
@@ -23,9 +23,6 @@ export interface RotateOptions extends GlobalOptions, ValueOptions {
   readonly reason?: string
 }
 
-/** How long the version before stays loadable, in seconds. */
-export const DEFAULT_GRACE_SECONDS = 7 * DAY_SECONDS
-
 const ROTATE: CommandShape<RotateOptions> = {
   name: 'rotate',
   positionals: [{ key: 'name', arity: 'one' }],
@@ -36,7 +33,7 @@ const ROTATE: CommandShape<RotateOptions> = {
       key: 'graceSeconds',
       long: '--grace',
       value: 'TIME',
-      help: 'how long the old value stays loadable (7d)',
+      help: 'how long the old value stays loadable (its policy, else 7d)',
       parse: (text) => parseDuration(text),
     },
     { key: 'reason', long: '--reason', value: 'TEXT', help: 'why; goes into the rotation log', parse: parseReason },
@@ -57,10 +54,10 @@ export function addRotateCommand(parent: Command, context: Context, run = runRot
 
 /** Replaces a credential's value; the old one stays loadable for the grace. */
 export async function runRotate(options: RotateOptions, context: Context): Promise<void> {
-  const { name, reason } = options
+  const { name, reason, graceSeconds } = options
   const access = await openForWriting(options, context)
   const vault = openVault(access)
-  if (options.graceSeconds !== undefined && vault.format === 'tutorial') {
+  if (graceSeconds !== undefined && vault.format === 'tutorial') {
     throw new VaultError('INPUT', 'cannot keep the old value for a grace: the tutorial format has no versions', {
       hints: ['mcpvault upgrade'],
     })
@@ -71,7 +68,6 @@ export async function runRotate(options: RotateOptions, context: Context): Promi
     checkNewName(name)
   }
   const value = await readValue(`new value of "${name}"`, options, context)
-  const graceSeconds = options.graceSeconds ?? DEFAULT_GRACE_SECONDS
   let isNew = false
   const rotated = await changeVault(access, 'rotate', (draft) => {
     isNew = options.create && !draft.has(name)

@@ -44,21 +44,21 @@ async function answer(options: RotationDueOptions, context: Context): Promise<nu
   const { vault, access } = await openForReading(options, context, 'if-there')
   const names = options.names.length > 0 ? [...new Set(options.names)] : vault.names()
   checkNames(vault, options.names)
+  // A credential's own limit goes before one that is given for all.
   const maxAgeSeconds = options.maxAgeSeconds ?? DEFAULT_MAX_AGE_SECONDS
   const withinSeconds = options.withinSeconds ?? 0
   const ages = findAges(vault, names, access)
   const nowMs = context.now()
   const rows = names.map((name): Row => {
     const age = ages.get(name) ?? { sinceMs: undefined }
-    return { name, ...dueState({ ...age, maxAgeSeconds, withinSeconds, nowMs }) }
+    return { name, ...dueState({ maxAgeSeconds, ...age, withinSeconds, nowMs }) }
   })
   const due = rows.filter((row) => row.isDue)
-  const limit = { maxAgeSeconds, isVerified: vault.isVerified }
-  if (options.format === 'prometheus') context.stdout.write(formatPrometheus(rows, maxAgeSeconds))
+  if (options.format === 'prometheus') context.stdout.write(formatPrometheus(rows))
   else if (options.format === 'nagios') {
     const status = printNagios(rows, due, context)
     return options.exitZero ? 0 : status
-  } else await print(due, options, { context, ...limit })
+  } else await print(due, options, { context, isVerified: vault.isVerified })
   return due.length > 0 || options.exitZero ? 0 : 1
 }
 
@@ -73,11 +73,11 @@ function checkNames(vault: Vault, names: readonly string[]): void {
 async function print(
   due: readonly Row[],
   options: RotationDueOptions,
-  given: { readonly context: Context; readonly maxAgeSeconds: number; readonly isVerified: boolean },
+  given: { readonly context: Context; readonly isVerified: boolean },
 ): Promise<void> {
-  const { context, maxAgeSeconds } = given
+  const { context, isVerified } = given
   const printer = createPrinter(context, options)
-  if (options.json) printer.json(due.map((row) => toJson(row, given)))
+  if (options.json) printer.json(due.map((row) => toJson(row, isVerified)))
   else if (options.format === 'names') context.stdout.write(due.map(({ name }) => `${visible(name)}\n`).join(''))
   else {
     await printer.table({
@@ -85,7 +85,7 @@ async function print(
       rows: due.map((row) => [
         row.name,
         { plain: formatAge(row), shown: row.ageSeconds === undefined ? 'unknown' : formatSpan(row.ageSeconds) },
-        formatDuration(maxAgeSeconds),
+        formatDuration(row.maxAgeSeconds),
         { plain: row.reason ?? '', tone: row.reason === 'soon' ? 'faint' : 'bad' },
       ]),
       empty: 'nothing is due',
@@ -98,24 +98,21 @@ function formatAge({ ageSeconds }: Row): string {
   return ageSeconds === undefined ? '-' : `${Math.floor(ageSeconds / DAY_SECONDS)}d`
 }
 
-function toJson(
-  row: Row,
-  given: { readonly maxAgeSeconds: number; readonly isVerified: boolean },
-): Record<string, unknown> {
+function toJson(row: Row, isVerified: boolean): Record<string, unknown> {
   return {
     name: row.name,
     reason: row.reason ?? null,
     age_seconds: row.ageSeconds ?? null,
     age_days: row.ageSeconds === undefined ? null : Math.floor(row.ageSeconds / DAY_SECONDS),
-    max_age_seconds: given.maxAgeSeconds,
+    max_age_seconds: row.maxAgeSeconds,
     due_at: row.dueAtMs === undefined ? null : formatUtc(row.dueAtMs),
     approximate: row.isApproximate,
-    verified: given.isVerified,
+    verified: isVerified,
   }
 }
 
 /** Prometheus text exposition format 0.0.4; every credential is listed, due or not. */
-function formatPrometheus(rows: readonly Row[], maxAgeSeconds: number): string {
+function formatPrometheus(rows: readonly Row[]): string {
   const label = (name: string): string => visible(name).replaceAll('\\', '\\\\').replaceAll('"', '\\"')
   const metric = (name: string, help: string, value: (row: Row) => number | undefined): string => {
     const samples = rows.flatMap((row) => {
@@ -127,7 +124,7 @@ function formatPrometheus(rows: readonly Row[], maxAgeSeconds: number): string {
   return [
     metric('mcpvault_credential_due', 'Whether the credential is due for rotation.', (row) => (row.isDue ? 1 : 0)),
     metric('mcpvault_credential_age_seconds', 'Age of the current value.', (row) => row.ageSeconds),
-    metric('mcpvault_credential_max_age_seconds', 'Age at which the credential is due.', () => maxAgeSeconds),
+    metric('mcpvault_credential_max_age_seconds', 'Age at which the credential is due.', (row) => row.maxAgeSeconds),
   ].join('')
 }
 

@@ -43,7 +43,7 @@ describe('list', () => {
     await succeed(world, 'store', 'a', '--generate', '--note', 'for\tme')
     await rotate(world, 'b', 'y')
     expect(await succeed(world, 'list')).toBe(
-      'a\t1\t2026-11-22T12:00:00.000Z\t2026-12-22T12:00:00.000Z\tfor\\tme\nb\t2\t2026-11-22T12:00:00.000Z\t2026-12-22T12:00:00.000Z\t\n',
+      'a\t1\t2026-11-22T12:00:00.000Z\t2026-12-22T12:00:00.000Z\t\tfor\\tme\nb\t2\t2026-11-22T12:00:00.000Z\t2026-12-22T12:00:00.000Z\t\t\n',
     )
     expect(world.stderr).toBe('')
   })
@@ -56,7 +56,7 @@ describe('list', () => {
     world.setTerminal(true)
     world.env.NO_COLOR = '1'
     expect(await succeed(world, 'list')).toBe(
-      'NAME  VERSION  AGE  DUE     NOTE\na     1        31d  now\nb     1        0s   in 30d\n',
+      'NAME  VERSION  AGE  DUE     POLICY  NOTE\na     1        31d  now\nb     1        0s   in 30d\n',
     )
   })
 
@@ -82,6 +82,7 @@ describe('list', () => {
         age_seconds: 86_400,
         due: false,
         due_at: '2026-12-22T12:00:00.000Z',
+        policy: { max_age_seconds: null, grace_seconds: null },
         note: null,
         damaged: false,
         verified: true,
@@ -96,6 +97,7 @@ describe('list', () => {
         age_seconds: null,
         due: true,
         due_at: null,
+        policy: { max_age_seconds: null, grace_seconds: null },
         note: null,
         damaged: false,
         verified: false,
