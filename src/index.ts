@@ -20,15 +20,18 @@ import { createFileStore } from './storage/file-store.js'
 import { followLinks } from './storage/resolve-target.js'
 import type { Arguments } from './tokens/argument-rules.js'
 import { BudgetKeeper, CALLS_AHEAD } from './tokens/budget.js'
+import { digestTool, type ToolDefinition } from './tokens/digest.js'
+import { RateKeeper } from './tokens/rate.js'
 import { TokenRecords } from './tokens/records.js'
 import { SignatureCache } from './tokens/signature-cache.js'
-import { type TokenRequest, type Verdict, verifyToken } from './tokens/verify.js'
+import { inspectToken, type TokenRequest, type Verdict, verifyToken } from './tokens/verify.js'
 import { parseRawKey, type VaultKey } from './vault/key.js'
 import { openVault } from './vault/open.js'
 import type { Credential, Vault, VaultAccess } from './vault/vault.js'
 
 export { EXIT_CODES, type ErrorCode, VaultError } from './errors.js'
 export { Secret } from './secret.js'
+export type { ToolDefinition } from './tokens/digest.js'
 export type { Refusal, TokenRequest, Verdict } from './tokens/verify.js'
 export type { Credential, CredentialVersion, VaultFormat } from './vault/vault.js'
 
@@ -57,6 +60,40 @@ export interface TokenCheck {
   readonly tool: string
   /** The arguments of the call; a token that limits them is refused without. */
   readonly args?: Arguments | undefined
+  /** The tool as `tools/list` shows it; a token that is pinned to the tool's definition is refused without. */
+  readonly definition?: ToolDefinition | undefined
+}
+
+/** What an MCP server learns of a token: the SDK's `AuthInfo`. */
+export interface AuthInfo {
+  readonly token: string
+  /** The token's id, 32 hex digits. */
+  readonly clientId: string
+  /** The tools that may be called, by their exact names; `*` alone for all of them. */
+  readonly scopes: string[]
+  /** Seconds since the epoch. */
+  readonly expiresAt: number
+  readonly extra: { readonly label: string | null; readonly methods: readonly string[] }
+}
+
+/** What the SDK's `requireBearerAuth` takes as its `verifier`. */
+export interface AccessTokenVerifier {
+  /** @throws What `invalidToken` gives if the token is refused; {@link VaultError} if the token records cannot be read. */
+  verifyAccessToken(token: string): Promise<AuthInfo>
+}
+
+/** How a verifier is to answer. */
+export interface VerifierOptions {
+  /**
+   * Makes the error that the SDK answers with 401: `() => new OAuthError(OAuthErrorCode.InvalidToken, '…')` of
+   * `@modelcontextprotocol/server`, or an `InvalidTokenError` of version 1 of the SDK.
+   */
+  readonly invalidToken: (message: string) => Error
+  /**
+   * Whether the server hands each call to {@link VaultFile.acceptCall}. Only then are tokens let through that are limited in
+   * ways that scopes cannot say: by arguments, calls, rates or pinned definitions.
+   */
+  readonly acceptsCalls?: boolean | undefined
 }
 
 /** What following the token records takes. */
@@ -64,6 +101,7 @@ interface Follower {
   readonly records: TokenRecords
   readonly keeper: BudgetKeeper
   readonly cache: SignatureCache
+  readonly rates: RateKeeper
 }
 
 /**
@@ -107,15 +145,16 @@ export class VaultFile {
   }
 
   /**
-   * Judges a scoped token without spending anything, so that a token with a budget of calls is refused: `acceptCall` takes
-   * those too. A refusal's reason is for your log, not for whoever sent the token.
+   * Judges a scoped token without spending anything, so that a token with a budget of calls or a rate is refused:
+   * `acceptCall` takes those too. A refusal's reason is for your log, not for whoever sent the token.
    *
    * @throws {VaultError} DAMAGED or RESTORED if the token records are; then no token may be let through.
    */
   verifyToken(token: unknown, check: TokenCheck): Verdict {
     const verdict = this.#judge(token, check)
-    const isLimited = verdict.allowed && verdict.counters.length > 0
-    return isLimited ? { allowed: false, reason: 'calls' } : verdict
+    if (verdict.allowed && verdict.rates.length > 0) return { allowed: false, reason: 'rate' }
+    if (verdict.allowed && verdict.counters.length > 0) return { allowed: false, reason: 'calls' }
+    return verdict
   }
 
   /**
@@ -127,8 +166,31 @@ export class VaultFile {
    */
   async acceptCall(token: unknown, check: TokenCheck): Promise<Verdict> {
     const verdict = this.#judge(token, check)
-    if (!verdict.allowed || (await this.#follow().keeper.spend(verdict))) return verdict
-    return { allowed: false, reason: 'calls' }
+    if (!verdict.allowed) return verdict
+    const { rates, keeper } = this.#follow()
+    if (!rates.take(verdict.rates)) return { allowed: false, reason: 'rate' }
+    return (await keeper.spend(verdict)) ? verdict : { allowed: false, reason: 'calls' }
+  }
+
+  /** Makes the verifier that the MCP SDK's `requireBearerAuth` takes. It spends nothing. */
+  createTokenVerifier({ invalidToken, acceptsCalls = false }: VerifierOptions): AccessTokenVerifier {
+    return {
+      verifyAccessToken: async (token) => {
+        const { records, keeper, cache } = this.#follow()
+        records.refresh()
+        const status = inspectToken(token, { records, nowMs: this.#access.now(), cache, held: keeper })
+        const isRefused = 'allowed' in status || (status.isLimited && !acceptsCalls)
+        if (isRefused) throw invalidToken('Unauthorized or expired token')
+        const { id, label, scope } = status
+        return {
+          token,
+          clientId: id,
+          scopes: scope.methods.includes('tools') ? [...scope.tools] : [],
+          expiresAt: Math.floor((scope.beforeMs ?? 0) / 1000),
+          extra: { label: label ?? null, methods: scope.methods },
+        }
+      },
+    }
   }
 
   /** Zeroes the key; the vault cannot be used afterwards. */
@@ -140,10 +202,10 @@ export class VaultFile {
     this.#follower = undefined
   }
 
-  #judge(token: unknown, { tool, args }: TokenCheck): Verdict {
+  #judge(token: unknown, { tool, args, definition }: TokenCheck): Verdict {
     const { records, keeper, cache } = this.#follow()
     records.refresh()
-    const request: TokenRequest = { method: 'tools', tool, args }
+    const request: TokenRequest = { method: 'tools', tool, args, digest: definition && digestTool(definition) }
     return verifyToken(token, request, { records, nowMs: this.#access.now(), cache, held: keeper })
   }
 
@@ -154,7 +216,7 @@ export class VaultFile {
     const records = TokenRecords.open(store, keys)
     const access = { store, keys, records, acceptRestore: false, now, randomBytes, warn }
     const keeper = new BudgetKeeper(access, { ahead: CALLS_AHEAD })
-    this.#follower = { records, keeper, cache: new SignatureCache() }
+    this.#follower = { records, keeper, cache: new SignatureCache(), rates: new RateKeeper(() => performance.now()) }
     return this.#follower
   }
 

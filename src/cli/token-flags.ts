@@ -2,6 +2,7 @@ import { parseDuration } from '../duration.js'
 import { VaultError } from '../errors.js'
 import { type ArgumentRule, isArgumentRule, OPERATORS } from '../tokens/argument-rules.js'
 import { isMethod, MAX_CALLS, METHODS, type Method } from '../tokens/caveats.js'
+import { parseRate, type Rate } from '../tokens/rate.js'
 import { type Flag, wholeNumber } from './flags.js'
 
 /** Reads `--tools a,b`; white space around a name is dropped, an empty name is an error. */
@@ -52,6 +53,14 @@ export const CALLS_FLAG: Flag = {
   help: 'how many calls may be made with it, and with all that is narrowed from it',
   parse: wholeNumber(1, MAX_CALLS),
 }
+/** `--rate` */
+export const RATE_FLAG: Flag = {
+  key: 'rate',
+  long: '--rate',
+  value: 'RATE',
+  help: 'how many calls a gateway accepts in a second, minute or hour, such as 30/m',
+  parse: readRate,
+}
 /** `--arg` */
 export const ARG_FLAG: Flag = {
   key: 'rules',
@@ -60,6 +69,14 @@ export const ARG_FLAG: Flag = {
   help: "what an argument must keep to, such as 'web_search:num_results<=5'; may be repeated",
   isList: true,
   parse: parseRule,
+}
+
+function readRate(text: string): Rate {
+  const rate = parseRate(text)
+  if (rate !== undefined) return rate
+  throw new VaultError('USAGE', 'cannot read --rate: expected calls in a second, minute or hour', {
+    hints: ['--rate 30/m', '--rate 2/s'],
+  })
 }
 
 // The first colon behind which a path and an operator follow ends the tool's name, which may hold colons itself.

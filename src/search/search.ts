@@ -12,16 +12,12 @@ import { VaultError, type VaultErrorOptions } from '../errors.js'
 import type { HttpAnswer } from '../http.js'
 import { createRedactor } from '../redact/forms.js'
 import type { Secret } from '../secret.js'
+import { DEFAULT_RESULTS, MOST_RESULTS } from './definition.js'
 import { redactJson } from './redact-json.js'
 
 /** The credential that the API is called with. */
 export const SEARCH_CREDENTIAL = 'scavio_api_key'
-/** The name that a token has to allow. */
-export const SEARCH_TOOL = 'web_search'
-/** How many results are asked for unless told. */
-export const DEFAULT_RESULTS = 5
 
-const MOST_RESULTS = 20
 const DEFAULT_BASE_URL = 'https://api.scavio.dev'
 const PATH = '/api/v1/search'
 const TIMEOUT_MS = 15_000

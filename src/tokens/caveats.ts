@@ -2,6 +2,8 @@ import { isUtf8 } from 'node:buffer'
 import { decodeBase64url } from '../crypto/encoding.js'
 import { parseTimestamp } from '../timestamp.js'
 import { type ArgumentRule, isArgumentRule, MAX_RULES } from './argument-rules.js'
+import { isToolDigest, MAX_DIGESTS, type ToolDigest } from './digest.js'
+import { formatRate, parseRate, type Rate } from './rate.js'
 import { isToolName } from './tool-name.js'
 
 /** The MCP features and gateway endpoints that a token can be limited to. */
@@ -24,6 +26,10 @@ export type Caveat =
   | { readonly type: 'args'; readonly rules: readonly ArgumentRule[] }
   /** How many calls may be accepted; 8 random bytes in base64url tell two such caveats apart. */
   | { readonly type: 'calls'; readonly limit: number; readonly nonce: string }
+  /** How many calls are accepted in a span of time, by each process that accepts calls for long. */
+  | { readonly type: 'rate'; readonly rate: Rate }
+  /** Each of these tools may be called only while its definition has this digest. */
+  | { readonly type: 'digest'; readonly digests: readonly ToolDigest[] }
 
 /** What several caveats leave over. */
 export interface TokenScope {
@@ -36,6 +42,10 @@ export interface TokenScope {
   readonly rules: readonly ArgumentRule[]
   /** The smallest budget of calls that was set; undefined where none was. How much of it is left is not said here. */
   readonly mostCalls: number | undefined
+  /** All hold at once. */
+  readonly rates: readonly Rate[]
+  /** All hold at once. */
+  readonly digests: readonly ToolDigest[]
 }
 
 /** The largest budget of calls. */
@@ -50,6 +60,8 @@ const EVERYTHING: TokenScope = {
   beforeMs: undefined,
   rules: [],
   mostCalls: undefined,
+  rates: [],
+  digests: [],
 }
 const BEFORE = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/
 
@@ -81,6 +93,10 @@ export function caveatToJson(caveat: Caveat): object {
       return { args: caveat.rules }
     case 'calls':
       return { calls: [caveat.limit, caveat.nonce] }
+    case 'rate':
+      return { rate: formatRate(caveat.rate) }
+    case 'digest':
+      return { digest: Object.fromEntries(caveat.digests) }
   }
 }
 
@@ -101,6 +117,10 @@ export function caveatFromJson(value: unknown): Caveat | undefined {
       return readRules(content)
     case 'calls':
       return readCalls(content)
+    case 'rate':
+      return readRate(content)
+    case 'digest':
+      return readDigests(content)
     default:
       return undefined
   }
@@ -146,6 +166,10 @@ function narrowScope(scope: TokenScope, caveat: Caveat): TokenScope {
       return { ...scope, rules: [...scope.rules, ...caveat.rules] }
     case 'calls':
       return { ...scope, mostCalls: Math.min(scope.mostCalls ?? caveat.limit, caveat.limit) }
+    case 'rate':
+      return { ...scope, rates: [...scope.rates, caveat.rate] }
+    case 'digest':
+      return { ...scope, digests: [...scope.digests, ...caveat.digests] }
   }
 }
 
@@ -180,4 +204,15 @@ function readCalls(content: unknown): Caveat | undefined {
   return typeof nonce === 'string' && decodeBase64url(nonce)?.length === CALLS_NONCE_BYTES
     ? { type: 'calls', limit, nonce }
     : undefined
+}
+
+function readRate(content: unknown): Caveat | undefined {
+  const rate = typeof content === 'string' ? parseRate(content) : undefined
+  return rate && { type: 'rate', rate }
+}
+
+function readDigests(content: unknown): Caveat | undefined {
+  if (typeof content !== 'object' || content === null || Array.isArray(content)) return undefined
+  const digests = Object.entries(content)
+  return isListOf(digests, isToolDigest) && digests.length <= MAX_DIGESTS ? { type: 'digest', digests } : undefined
 }

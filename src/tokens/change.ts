@@ -5,6 +5,8 @@ import { ConflictError, type Store, type Transaction } from '../storage/store.js
 import type { ArgumentRule } from './argument-rules.js'
 import { CALLS_NONCE_BYTES, type Caveat, encodeCaveat, type Method } from './caveats.js'
 import { compactRecords } from './compact.js'
+import type { ToolDigest } from './digest.js'
+import type { Rate } from './rate.js'
 import { LONGEST_FILE, type TokenKeys } from './record-chain.js'
 import {
   encodeHeader,
@@ -22,6 +24,7 @@ import {
   checkRuleTools,
   decodeToken,
   deriveRootKey,
+  digestCaveat,
   encodeToken,
   methodsCaveat,
   rulesCaveat,
@@ -62,6 +65,10 @@ export interface TokenOptions {
   readonly rules?: readonly ArgumentRule[] | undefined
   /** How many calls are accepted; unlimited unless told. */
   readonly calls?: number | undefined
+  /** How many calls each process accepts in a span; unlimited unless told. */
+  readonly rate?: Rate | undefined
+  /** What the definitions of tools must be; as they come unless told. */
+  readonly digests?: readonly ToolDigest[] | undefined
 }
 
 /** Which tokens to revoke: each by its id, its label or its own text; or every one. */
@@ -264,7 +271,7 @@ function createCaveats(access: TokenAccess, options: TokenOptions, nowMs: number
       hints: ['mcpvault token create --tools web_search --ttl 30d'],
     })
   }
-  const { tools, methods = ['tools'], rules = [], calls } = options
+  const { tools, methods = ['tools'], rules = [], calls, rate, digests = [] } = options
   checkRuleTools(rules, tools, 'create a')
   return [
     methodsCaveat(methods),
@@ -272,6 +279,8 @@ function createCaveats(access: TokenAccess, options: TokenOptions, nowMs: number
     beforeCaveat(nowMs + ttlSeconds * 1000),
     ...(rules.length === 0 ? [] : [rulesCaveat(rules)]),
     ...(calls === undefined ? [] : [callsCaveat({ limit: calls, nonce: access.randomBytes(CALLS_NONCE_BYTES) })]),
+    ...(rate === undefined ? [] : [{ type: 'rate', rate } as const]),
+    ...(digests.length === 0 ? [] : [digestCaveat(digests)]),
   ]
 }
 

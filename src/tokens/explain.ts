@@ -21,6 +21,8 @@ const REASONS: Readonly<Record<Refusal, string>> = {
   tool: 'it does not allow this tool',
   args: 'it does not allow these arguments',
   calls: 'its calls are used up',
+  rate: 'it has been used too often for now',
+  digest: 'the definition of this tool is not the one that it was pinned to, or is not known here',
   counters: 'too many tokens with budgets were narrowed from the one that was created',
 }
 

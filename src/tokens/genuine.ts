@@ -4,6 +4,7 @@ import { sha256 } from '../crypto/kdf.js'
 import { type Macaroon, signatureChain, verifyChain } from '../crypto/macaroon.js'
 import type { Secret } from '../secret.js'
 import { type Caveat, encodeCaveat, parseCaveat } from './caveats.js'
+import type { RateLimit } from './rate.js'
 import type { TokenRecord } from './record-line.js'
 import { deriveRootKey } from './token.js'
 
@@ -21,6 +22,7 @@ export interface GenuineToken {
   readonly caveats: readonly Caveat[]
   /** A call is counted under each. */
   readonly counters: readonly Counter[]
+  readonly rates: readonly RateLimit[]
 }
 
 /** Why a token is not genuine; an unknown caveat is given as it stands. */
@@ -37,7 +39,12 @@ export function authenticate(macaroon: Macaroon, tokensKey: Secret): GenuineToke
   const unknown = caveats.indexOf(undefined)
   if (unknown >= 0) return { reason: 'unknown-caveat', caveat: macaroon.caveats[unknown]?.toString('utf8') ?? '' }
   const known = caveats.filter((caveat) => caveat !== undefined)
-  return { id: identifier.toString('hex'), caveats: known, counters: listCounters(known, chain) }
+  return {
+    id: identifier.toString('hex'),
+    caveats: known,
+    counters: listCounters(known, chain),
+    rates: listRates(known, chain),
+  }
 }
 
 /** Gives the budgets that a token was created with; those of tokens narrowed from it are not known here. */
@@ -46,6 +53,14 @@ export function createdCounters({ id, caveats }: TokenRecord, tokensKey: Secret)
   const identifier = Buffer.from(id, 'hex')
   const rootKey = deriveRootKey(tokensKey.reveal(), identifier)
   return listCounters(caveats, signatureChain(rootKey, identifier, caveats.map(encodeCaveat)))
+}
+
+function listRates(caveats: readonly Caveat[], chain: readonly Buffer[]): readonly RateLimit[] {
+  return caveats.flatMap((caveat, index) => {
+    const signature = chain[index + 1]
+    if (caveat.type !== 'rate' || signature === undefined) return []
+    return [{ key: sha256(signature).toString('base64url'), rate: caveat.rate }]
+  })
 }
 
 function listCounters(caveats: readonly Caveat[], chain: readonly Buffer[]): readonly Counter[] {

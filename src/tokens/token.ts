@@ -31,6 +31,8 @@ import {
   parseCaveat,
   type TokenScope,
 } from './caveats.js'
+import { MAX_DIGESTS, type ToolDigest } from './digest.js'
+import type { Rate } from './rate.js'
 import { isToolName } from './tool-name.js'
 
 /** What every token starts with, so that secret scanners know it. */
@@ -52,6 +54,7 @@ export interface Narrowing {
   readonly beforeEpochMs?: number | undefined
   readonly rules?: readonly ArgumentRule[] | undefined
   readonly calls?: CallBudget | undefined
+  readonly rate?: Rate | undefined
 }
 
 /** A budget of calls that is to be set. */
@@ -154,7 +157,7 @@ export function checkRuleTools(rules: readonly ArgumentRule[], tools: readonly s
   })
 }
 
-function narrowingCaveats({ methods, tools, beforeEpochMs, rules, calls }: Narrowing): Caveat[] {
+function narrowingCaveats({ methods, tools, beforeEpochMs, rules, calls, rate }: Narrowing): Caveat[] {
   const caveats: Caveat[] = []
   if (methods !== undefined) caveats.push(methodsCaveat(methods))
   if (tools !== undefined) {
@@ -168,6 +171,7 @@ function narrowingCaveats({ methods, tools, beforeEpochMs, rules, calls }: Narro
   if (beforeEpochMs !== undefined) caveats.push(beforeCaveat(beforeEpochMs))
   if (rules !== undefined && rules.length > 0) caveats.push(rulesCaveat(rules))
   if (calls !== undefined) caveats.push(callsCaveat(calls))
+  if (rate !== undefined) caveats.push({ type: 'rate', rate })
   return caveats
 }
 
@@ -196,6 +200,12 @@ export function rulesCaveat(rules: readonly ArgumentRule[]): Caveat {
 export function callsCaveat({ limit, nonce }: CallBudget): Caveat {
   if (!isCallLimit(limit)) throw new VaultError('INPUT', `cannot limit a token to other than 1 to ${MAX_CALLS} calls`)
   return writable({ type: 'calls', limit, nonce: nonce.toString('base64url') }, 'cannot limit the calls of a token')
+}
+
+/** Builds the caveat that pins tools to their definitions. @throws {VaultError} INPUT if that are over 64 */
+export function digestCaveat(digests: readonly ToolDigest[]): Caveat {
+  if (digests.length > MAX_DIGESTS) throw new VaultError('INPUT', `cannot pin a token to over ${MAX_DIGESTS} tools`)
+  return writable({ type: 'digest', digests }, 'cannot pin a token to such tools')
 }
 
 /** What a verifier would not read back must not be written: the token would be refused for ever. */

@@ -1,7 +1,8 @@
 import type { Secret } from '../secret.js'
 import { type Arguments, keepsRule } from './argument-rules.js'
-import { ANY_TOOL, type Caveat, type Method } from './caveats.js'
+import { ANY_TOOL, type Caveat, intersectCaveats, type Method, type TokenScope } from './caveats.js'
 import { authenticate, type Counter, type GenuineToken } from './genuine.js'
+import type { RateLimit } from './rate.js'
 import type { TokenRecord } from './record-line.js'
 import type { SignatureCache } from './signature-cache.js'
 import { decodeToken } from './token.js'
@@ -13,8 +14,15 @@ export type TokenRequest =
       readonly tool: string
       /** The arguments of the call; without them a token that limits the tool's arguments is refused. */
       readonly args?: Arguments | undefined
+      /** The digest of the tool's definition (`digestTool`); without it a token that pins the tool is refused. */
+      readonly digest?: string | undefined
     }
-  | { readonly method: Exclude<Method, 'tools'>; readonly tool?: undefined; readonly args?: undefined }
+  | {
+      readonly method: Exclude<Method, 'tools'>
+      readonly tool?: undefined
+      readonly args?: undefined
+      readonly digest?: undefined
+    }
 
 /** Why a token was refused: for the key's owner and the audit log, never for whoever sent it. */
 export type Refusal =
@@ -31,13 +39,18 @@ export type Refusal =
   | 'args'
   | 'calls'
   | 'counters'
+  | 'rate'
+  | 'digest'
 
-/** A token that allows a request, and the budgets that a call has to be spent from before it is made. */
+/** A token that allows a request, and what a call has to be spent from before it is made. */
 export interface Allowance {
   readonly allowed: true
   /** The token's id, 32 hex digits. */
   readonly id: string
+  /** Budgets, for `BudgetKeeper`. */
   readonly counters: readonly Counter[]
+  /** Rates, for `RateKeeper`, to be taken from before the budgets. */
+  readonly rates: readonly RateLimit[]
 }
 
 /**
@@ -84,7 +97,41 @@ const CLOCK_TOLERANCE_MS = 5 * 60_000
  * the budgets (`budget.ts`) before the call is made.
  */
 export function verifyToken(text: unknown, request: TokenRequest, circumstances: Circumstances): Verdict {
-  const { records, cache } = circumstances
+  const subject = findSubject(text, circumstances)
+  return 'allowed' in subject ? subject : judge(subject, request, circumstances)
+}
+
+/** What a live token allows at most, for whoever cannot ask call by call (RFC 7662, section 2.2). */
+export interface TokenStatus {
+  /** The token's id, 32 hex digits. */
+  readonly id: string
+  readonly label: string | undefined
+  /** What all caveats leave over together. */
+  readonly scope: TokenScope
+  readonly createdMs: number
+  /** Whether it is limited in ways that a list of tools cannot say: arguments, calls, rates, definitions. */
+  readonly isLimited: boolean
+}
+
+/** Tells what a token is, if it is genuine and lives; why not, otherwise. It spends nothing. */
+export function inspectToken(text: unknown, circumstances: Circumstances): TokenStatus | Denial {
+  const subject = findSubject(text, circumstances)
+  if ('allowed' in subject) return subject
+  const { token, record } = subject
+  const reason = judgeRecord(record, circumstances.nowMs)
+  if (reason !== undefined) return refuse(reason)
+  const scope = intersectCaveats(token.caveats)
+  if (!(circumstances.nowMs < (scope.beforeMs ?? 0))) return refuse('expired')
+  const denial = token.counters.length === 0 ? undefined : judgeBudgets(token, record, circumstances.held)
+  if (denial !== undefined) return denial
+  const isLimited = token.caveats.some(({ type }) => !SAID_BY_SCOPE.has(type))
+  return { id: token.id, label: record.label, scope, createdMs: record.createdMs, isLimited }
+}
+
+const SAID_BY_SCOPE: ReadonlySet<Caveat['type']> = new Set(['methods', 'tools', 'before'])
+
+/** Finds what a token's text stands for: a genuine token and its record, or why it is none. */
+function findSubject(text: unknown, { records, cache }: Circumstances): Subject | Denial {
   const known = cache?.find(text, records.tokensKey)
   const macaroon = known === undefined ? decodeToken(text) : undefined
   const id = known?.id ?? macaroon?.identifier.toString('hex')
@@ -93,12 +140,12 @@ export function verifyToken(text: unknown, request: TokenRequest, circumstances:
   const record = records.find(id)
   const { tokensKey } = records
   if (record === undefined || tokensKey === undefined) return refuse('unknown-id')
-  if (known !== undefined) return judge({ token: known, record }, request, circumstances)
+  if (known !== undefined) return { token: known, record }
   if (macaroon === undefined) return refuse('malformed')
   const token = authenticate(macaroon, tokensKey)
   if ('reason' in token) return { allowed: false, ...token }
   if (typeof text === 'string') cache?.add(text, token, tokensKey)
-  return judge({ token, record }, request, circumstances)
+  return { token, record }
 }
 
 /**
@@ -130,7 +177,7 @@ function judge({ token, record }: Subject, request: TokenRequest, { nowMs, held 
     if (denial !== undefined) return denial
   }
   const denial = token.counters.length === 0 ? undefined : judgeBudgets(token, record, held)
-  return denial ?? { allowed: true, id: token.id, counters: token.counters }
+  return denial ?? { allowed: true, id: token.id, counters: token.counters, rates: token.rates }
 }
 
 function judgeRecord(record: TokenRecord, nowMs: number): Refusal | undefined {
@@ -138,7 +185,7 @@ function judgeRecord(record: TokenRecord, nowMs: number): Refusal | undefined {
   return nowMs < record.createdMs - CLOCK_TOLERANCE_MS ? 'not-yet' : undefined
 }
 
-function judgeCaveat(caveat: Caveat, { method, tool, args }: TokenRequest, nowMs: number): Denial | undefined {
+function judgeCaveat(caveat: Caveat, { method, tool, args, digest }: TokenRequest, nowMs: number): Denial | undefined {
   switch (caveat.type) {
     case 'before':
       // Written so that a clock which gives no number refuses.
@@ -153,8 +200,13 @@ function judgeCaveat(caveat: Caveat, { method, tool, args }: TokenRequest, nowMs
       const broken = caveat.rules.find((rule) => rule[0] === tool && (args === undefined || !keepsRule(args, rule)))
       return broken && refuse('args', { type: 'args', rules: [broken] })
     }
+    case 'digest': {
+      const changed = caveat.digests.find(([name, pinned]) => name === tool && pinned !== digest)
+      return changed && refuse('digest', { type: 'digest', digests: [changed] })
+    }
     case 'calls':
-      // What is left of it is in the records, under the budget's counter.
+    case 'rate':
+      // What is left of it is in the records, under the budget's counter, or in the process, in the rate's bucket.
       return undefined
   }
 }

@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { type AuthInfo, OAuthError, OAuthErrorCode, verifyBearerToken } from '@modelcontextprotocol/server'
+import { SEARCH_DEFINITION } from '../../src/search/definition.js'
 import { openVaultFile, Secret, VaultError } from '../../src/index.js'
 import { launcher } from '../support/built.js'
 import { temporaryDirectory } from '../support/directory.js'
@@ -64,6 +66,44 @@ describe('the library', () => {
     expect(vault.verifyToken(token, { tool: 'other' })).toMatchObject({ allowed: false, reason: 'tool' })
     run(['token', 'revoke', 'lib'])
     expect(vault.verifyToken(token, { tool: 'web_search' })).toEqual({ allowed: false, reason: 'revoked' })
+  })
+
+  it('slows a token with a rate down, and goes by pinned definitions', async () => {
+    const { vault: path, state, run } = createPlace()
+    const vault = openVaultFile(path, { key: KEY, stateDirectory: state })
+    const tool = 'web_search'
+    const slow = run(['token', 'create', '--tools', tool, '--rate', '2/h']).trim()
+    expect(vault.verifyToken(slow, { tool })).toEqual({ allowed: false, reason: 'rate' })
+    const calls = [await vault.acceptCall(slow, { tool }), await vault.acceptCall(slow, { tool })]
+    expect(calls).toEqual([expect.objectContaining({ allowed: true }), expect.objectContaining({ allowed: true })])
+    expect(await vault.acceptCall(slow, { tool })).toEqual({ allowed: false, reason: 'rate' })
+    const pinned = run(['token', 'create', '--tools', tool, '--pin']).trim()
+    expect(vault.verifyToken(pinned, { tool })).toMatchObject({ allowed: false, reason: 'digest' })
+    const changed = { ...SEARCH_DEFINITION, description: 'Deletes everything.' }
+    expect(vault.verifyToken(pinned, { tool, definition: changed })).toMatchObject({ allowed: false, reason: 'digest' })
+    expect(vault.verifyToken(pinned, { tool, definition: SEARCH_DEFINITION })).toMatchObject({ allowed: true })
+  })
+
+  it('makes the verifier that the MCP SDK takes', async () => {
+    const { vault: path, state, run } = createPlace()
+    const vault = openVaultFile(path, { key: KEY, stateDirectory: state })
+    const invalidToken = (message: string): Error => new OAuthError(OAuthErrorCode.InvalidToken, message)
+    const ask = (token: string, acceptsCalls: boolean): Promise<AuthInfo> =>
+      verifyBearerToken(`Bearer ${token}`, { verifier: vault.createTokenVerifier({ invalidToken, acceptsCalls }) })
+    const token = run(['token', 'create', '--tools', 'web_search,github/get_issue', '--label', 'sdk']).trim()
+    const info = await ask(token, false)
+    expect(info).toMatchObject({
+      token,
+      scopes: ['web_search', 'github/get_issue'],
+      extra: { label: 'sdk', methods: ['tools'] },
+    })
+    expect(info.expiresAt).toBeGreaterThan(Date.now() / 1000)
+    const limited = run(['token', 'create', '--tools', 'web_search', '--calls', '5']).trim()
+    await expect(ask(limited, false)).rejects.toMatchObject({ code: 'invalid_token' })
+    expect(await ask(limited, true)).toMatchObject({ scopes: ['web_search'] })
+    run(['token', 'revoke', 'sdk'])
+    await expect(ask(token, true)).rejects.toMatchObject({ code: 'invalid_token' })
+    await expect(ask('mcpv_x', true)).rejects.toMatchObject({ code: 'invalid_token' })
   })
 
   it('spends the calls of a token that has a budget, and refuses it where nothing is spent', async () => {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { type Caveat, encodeCaveat, intersectCaveats, METHODS, parseCaveat } from '../../src/tokens/caveats.js'
 import { isToolName } from '../../src/tokens/tool-name.js'
 
+const DIGEST = `sha256:${'0f'.repeat(32)}`
 const parse = (text: string): Caveat | undefined => parseCaveat(Buffer.from(text))
 
 describe('parseCaveat', () => {
@@ -26,6 +27,13 @@ describe('parseCaveat', () => {
       { type: 'args', rules: [['a/b', 'x.y-z.$w', 'in', ['e', 1, true]]] },
     ],
     ['{"calls":[10,"AAAAAAAAAAA"]}', { type: 'calls', limit: 10, nonce: 'AAAAAAAAAAA' }],
+    ['{"rate":"30/m"}', { type: 'rate', rate: { calls: 30, per: 'm' } }],
+    ['{"rate":"1000000/h"}', { type: 'rate', rate: { calls: 1_000_000, per: 'h' } }],
+    [
+      `{"digest":{"github/get_issue":"sha256:${'0f'.repeat(32)}"}}`,
+      { type: 'digest', digests: [['github/get_issue', DIGEST]] },
+    ],
+    [`{"digest":{"__proto__":"sha256:${'0f'.repeat(32)}"}}`, { type: 'digest', digests: [['__proto__', DIGEST]] }],
     ['{"calls":[1000000000,"__________8"]}', { type: 'calls', limit: 1e9, nonce: '__________8' }],
   ])('reads %s and writes it back the same', (text, caveat) => {
     expect(parse(text)).toEqual(caveat)
@@ -33,9 +41,25 @@ describe('parseCaveat', () => {
   })
 
   it.each([
-    // Caveats of the design that this version does not know yet must be refused, not ignored.
-    '{"rate":"30/m"}',
+    '{"unheard_of":["tools"]}',
+    '{"rate":"0/m"}',
+    '{"rate":"030/m"}',
+    '{"rate":"1000001/m"}',
+    '{"rate":"30/d"}',
+    '{"rate":"30/min"}',
+    '{"rate":"30"}',
+    '{"rate":"1.5/s"}',
+    '{"rate":30}',
+    '{"rate":["30/m"]}',
+    '{"digest":{}}',
+    '{"digest":[]}',
+    '{"digest":"sha256:00"}',
     '{"digest":{"web_search":"sha256:00"}}',
+    `{"digest":{"web_search":"sha256:${'0F'.repeat(32)}"}}`,
+    `{"digest":{"web_search":"sha512:${'0f'.repeat(32)}"}}`,
+    `{"digest":{"a b":"sha256:${'0f'.repeat(32)}"}}`,
+    `{"digest":{"a":"sha256:${'00'.repeat(32)}","a":"sha256:${'0f'.repeat(32)}"}}`,
+    `{"digest":{${Array.from({ length: 65 }, (_, at) => `"t${at}":"sha256:${'0f'.repeat(32)}"`).join(',')}}}`,
     '{"__proto__":["tools"]}',
     '{"constructor":["tools"]}',
     '{}',
@@ -178,6 +202,8 @@ describe('intersectCaveats', () => {
       beforeMs: undefined,
       rules: [],
       mostCalls: undefined,
+      rates: [],
+      digests: [],
     })
   })
 
@@ -195,6 +221,8 @@ describe('intersectCaveats', () => {
       { type: 'calls', limit: 7, nonce: 'AAAAAAAAAAA' },
       { type: 'args', rules: [['a', 'x', '=', 2]] },
       { type: 'calls', limit: 9, nonce: 'AAAAAAAAAAA' },
+      { type: 'rate', rate: { calls: 9, per: 'm' } },
+      { type: 'digest', digests: [['b', DIGEST]] },
     ])
     expect(scope).toEqual({
       methods: ['tools'],
@@ -205,6 +233,8 @@ describe('intersectCaveats', () => {
         ['a', 'x', '=', 2],
       ],
       mostCalls: 7,
+      rates: [{ calls: 9, per: 'm' }],
+      digests: [['b', DIGEST]],
     })
   })
 

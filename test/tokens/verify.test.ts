@@ -1,10 +1,17 @@
 import { describe, expect, it } from 'vitest'
 import { addCaveat, encodeMacaroon } from '../../src/crypto/macaroon.js'
 import { Secret } from '../../src/secret.js'
+import type { RateLimit } from '../../src/tokens/rate.js'
 import type { TokenRecord } from '../../src/tokens/record-line.js'
 import { decodeToken, encodeToken, narrowToken, TOKEN_PREFIX } from '../../src/tokens/token.js'
 import { explainVerdict } from '../../src/tokens/explain.js'
-import { type TokenLookup, type TokenRequest, type Verdict, verifyToken } from '../../src/tokens/verify.js'
+import {
+  inspectToken,
+  type TokenLookup,
+  type TokenRequest,
+  type Verdict,
+  verifyToken,
+} from '../../src/tokens/verify.js'
 import { HOUR, MINUTE, mintWith, NOW, SEARCH } from './tokens-support.js'
 
 const KEY = Buffer.alloc(32, 1)
@@ -15,6 +22,7 @@ const CREATED = [
   '{"before":"2026-11-22T19:00:00Z"}',
 ]
 const TOKEN = encodeToken(mintWith(KEY, ID, CREATED))
+const DIGEST = `sha256:${'0f'.repeat(32)}`
 
 function lookup(changes: Partial<TokenRecord & TokenLookup> = {}): TokenLookup {
   const record = {
@@ -47,7 +55,7 @@ const refused = (reason: string): unknown => expect.objectContaining({ allowed: 
 
 describe('verifyToken allows', () => {
   it('what the caveats allow', () => {
-    const allowed = { allowed: true, id: ID.toString('hex'), counters: [] }
+    const allowed = { allowed: true, id: ID.toString('hex'), counters: [], rates: [] }
     expect(check(TOKEN)).toEqual(allowed)
     expect(check(TOKEN, { request: { method: 'tools', tool: 'a/b' } })).toEqual(allowed)
     expect(check(TOKEN, { request: { method: 'prompts' } })).toEqual(allowed)
@@ -59,6 +67,90 @@ describe('verifyToken allows', () => {
     const token = signed('{"methods":["tools"]}', '{"tools":["*"]}')
     expect(check(token, { request: { method: 'tools', tool: 'anything/at_all' } }).allowed).toBe(true)
     expect(check(narrowToken(token, { tools: ['other'] })).allowed).toBe(false)
+  })
+})
+
+describe('verifyToken with a pinned tool', () => {
+  const pinned = signed(...CREATED, `{"digest":{"web_search":"${DIGEST}"}}`)
+  const ask = (tool: string, digest?: string): Verdict => check(pinned, { request: { method: 'tools', tool, digest } })
+
+  it('allows it while its definition is the same, and others whatever theirs is', () => {
+    expect(ask('web_search', DIGEST).allowed).toBe(true)
+    expect(ask('a/b').allowed).toBe(true)
+  })
+
+  it('refuses it when its definition is another or is not known', () => {
+    expect(ask('web_search', DIGEST.replace('0', '1'))).toEqual(refused('digest'))
+    expect(ask('web_search')).toEqual(refused('digest'))
+  })
+
+  it('goes by every pin that was appended', () => {
+    const twice = signed(
+      ...CREATED,
+      `{"digest":{"web_search":"${DIGEST}"}}`,
+      `{"digest":{"web_search":"${DIGEST.replace('0', '1')}"}}`,
+    )
+    const request = { method: 'tools', tool: 'web_search', digest: DIGEST } as const
+    expect(check(twice, { request })).toEqual(refused('digest'))
+  })
+})
+
+describe('verifyToken with rates', () => {
+  it('gives each rate under a key that narrowed tokens share and others do not', () => {
+    const parent = narrowToken(TOKEN, { rate: { calls: 30, per: 'm' } })
+    const rates = (text: string): readonly RateLimit[] => {
+      const verdict = check(text)
+      return verdict.allowed ? verdict.rates : []
+    }
+    const [own] = rates(parent)
+    expect(own?.rate).toEqual({ calls: 30, per: 'm' })
+    const child = rates(narrowToken(parent, { rate: { calls: 2, per: 's' } }))
+    expect(child).toHaveLength(2)
+    expect(child[0]).toEqual(own)
+    const sibling = rates(narrowToken(narrowToken(TOKEN, { tools: ['web_search'] }), { rate: { calls: 30, per: 'm' } }))
+    expect(sibling[0]?.key).not.toBe(own?.key)
+    expect(parent.includes(own?.key ?? '')).toBe(false)
+  })
+})
+
+describe('inspectToken', () => {
+  const inspect = (text: unknown, records = lookup({ label: 'ci' }), nowMs = NOW): unknown =>
+    inspectToken(text, { records, nowMs })
+
+  it('tells what a live token allows at most', () => {
+    expect(inspect(narrowToken(TOKEN, { tools: ['web_search'] }))).toMatchObject({
+      id: ID.toString('hex'),
+      label: 'ci',
+      createdMs: NOW,
+      isLimited: false,
+      scope: { tools: ['web_search'], methods: ['tools', 'prompts'], beforeMs: NOW + HOUR },
+    })
+  })
+
+  it('tells of limits that a list of tools cannot say', () => {
+    const limits = [
+      { rules: [['web_search', 'query', '=', 'x']] as const },
+      { calls: { limit: 1, nonce: Buffer.alloc(8) } },
+      { rate: { calls: 1, per: 'm' } as const },
+    ]
+    for (const limit of limits) expect(inspect(narrowToken(TOKEN, limit))).toMatchObject({ isLimited: true })
+    expect(inspect(signed(...CREATED, `{"digest":{"a":"${DIGEST}"}}`))).toMatchObject({ isLimited: true })
+  })
+
+  it('refuses what is not genuine, not recorded, revoked, ended, endless or used up', () => {
+    const calls = { limit: 1, nonce: Buffer.alloc(8) }
+    const spent = check(narrowToken(TOKEN, { calls }))
+    const counter = spent.allowed ? spent.counters[0]?.key : undefined
+    const reserved = new Map([[counter ?? '', 1]])
+    expect(inspect('x')).toEqual(refused('malformed'))
+    expect(inspect(`${TOKEN.slice(0, -2)}AA`)).toMatchObject({ allowed: false })
+    expect(inspect(TOKEN, lookup({ isIntact: false }))).toEqual(refused('damaged-records'))
+    expect(inspect(TOKEN, lookup({ revokedMs: NOW }))).toEqual(refused('revoked'))
+    expect(inspect(TOKEN, lookup(), NOW + HOUR)).toEqual(refused('expired'))
+    expect(inspect(TOKEN, lookup(), NOW - HOUR)).toEqual(refused('not-yet'))
+    expect(inspect(signed('{"tools":["web_search"]}'))).toEqual(refused('expired'))
+    expect(inspect(signed(...CREATED, '{"unheard":1}'))).toEqual(refused('unknown-caveat'))
+    expect(inspect(narrowToken(TOKEN, { calls }), lookup({ reserved }))).toEqual(refused('calls'))
   })
 })
 
@@ -111,7 +203,7 @@ describe('verifyToken refuses', () => {
 
   it('caveats that it does not know, wherever they stand', () => {
     for (const unknown of [
-      '{"rate":"30/m"}',
+      '{"rate":"30/d"}',
       '{"digest":{"web_search":"sha256:00"}}',
       '{"args":[["web_search","query","like","x"]]}',
       '{"calls":[0,"AAAAAAAAAAA"]}',
@@ -271,9 +363,14 @@ describe('explainVerdict', () => {
       reason: 'expired',
       caveat: { before: '2026-11-22T19:00:00Z' },
     })
-    expect(explain(check(signed(...CREATED, '{"rate":"30/m"}')))).toEqual({
+    expect(explain(check(signed(...CREATED, '{"rate":"30/d"}')))).toEqual({
       reason: 'unknown-caveat',
-      caveat: '{"rate":"30/m"}',
+      caveat: '{"rate":"30/d"}',
+    })
+    const pins = `{"digest":{"a/b":"${DIGEST}","web_search":"${DIGEST}"}}`
+    expect(explain(check(signed(...CREATED, pins)))).toEqual({
+      reason: 'digest',
+      caveat: { digest: { web_search: DIGEST } },
     })
     expect(explain(check('x'))).toEqual({ reason: 'malformed', caveat: null })
     expect(explain(check(TOKEN))).toEqual({ reason: null, caveat: null })

@@ -1,13 +1,7 @@
 import type { Command } from 'commander'
 import { VaultError } from '../../errors.js'
-import {
-  checkSearch,
-  DEFAULT_RESULTS,
-  parseBaseUrl,
-  SEARCH_CREDENTIAL,
-  SEARCH_TOOL,
-  search,
-} from '../../search/search.js'
+import { DEFAULT_RESULTS, SEARCH_DIGEST, SEARCH_TOOL } from '../../search/definition.js'
+import { checkSearch, parseBaseUrl, SEARCH_CREDENTIAL, search } from '../../search/search.js'
 import type { Secret } from '../../secret.js'
 import type { Vault } from '../../vault/vault.js'
 import { addCommand } from '../command.js'
@@ -62,7 +56,8 @@ export async function runSearch(options: SearchOptions, context: Context): Promi
   const { vault, access } = await openForReading(options, context, 'needed')
   const { query, numResults = DEFAULT_RESULTS } = options
   const args = { query, num_results: numResults }
-  const verdict = checkToken(token, { tool: SEARCH_TOOL, method: 'tools', args }, { vault, access })
+  const request = { tool: SEARCH_TOOL, method: 'tools', args, digest: SEARCH_DIGEST } as const
+  const verdict = checkToken(token, request, { vault, access })
   if (!verdict.allowed) throw unauthorized()
   const credential = loadCredential(vault, context)
   try {

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { VaultError } from '../../errors.js'
+import { SEARCH_DIGEST, SEARCH_TOOL } from '../../search/definition.js'
 import { TokenRecords } from '../../tokens/records.js'
 import type { Arguments } from '../../tokens/argument-rules.js'
 import { type Verdict, verifyToken } from '../../tokens/verify.js'
@@ -30,7 +31,8 @@ export async function runTokenCheck(options: TokenCheckOptions, context: Context
   const args = await readArguments(options, context)
   const { vault, access } = await openForReading(options, context, 'needed')
   const records = TokenRecords.open(access.store, vault)
-  const verdict = verifyToken(token, { method: 'tools', tool, args }, { records, nowMs: context.now() })
+  const request = { method: 'tools', tool, args, digest: tool === SEARCH_TOOL ? SEARCH_DIGEST : undefined } as const
+  const verdict = verifyToken(token, request, { records, nowMs: context.now() })
   await printVerdict(verdict, { ...options, tool }, context)
   return verdict.allowed ? 0 : 1
 }

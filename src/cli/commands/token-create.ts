@@ -10,13 +10,15 @@ import {
   type Method,
 } from '../../tokens/caveats.js'
 import { createToken, DEFAULT_TTL_SECONDS } from '../../tokens/change.js'
+import type { Rate } from '../../tokens/rate.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
 import { openForReading } from '../open-vault.js'
 import { countOf, createPrinter } from '../printer.js'
+import { pinTools } from '../pin-tools.js'
 import { tokenAccess } from '../token-access.js'
-import { ARG_FLAG, CALLS_FLAG, METHODS_FLAG, TOOLS_FLAG, TTL_FLAG } from '../token-flags.js'
+import { ARG_FLAG, CALLS_FLAG, METHODS_FLAG, RATE_FLAG, TOOLS_FLAG, TTL_FLAG } from '../token-flags.js'
 
 /** Options of `token create`. */
 export interface TokenCreateOptions extends GlobalOptions {
@@ -26,6 +28,8 @@ export interface TokenCreateOptions extends GlobalOptions {
   readonly label?: string
   readonly calls?: number
   readonly rules: readonly ArgumentRule[]
+  readonly rate?: Rate
+  readonly pin: boolean
 }
 
 const TOKEN_CREATE: CommandShape<TokenCreateOptions> = {
@@ -36,7 +40,9 @@ const TOKEN_CREATE: CommandShape<TokenCreateOptions> = {
     { key: 'label', long: '--label', value: 'NAME', help: 'a name to revoke it by' },
     CALLS_FLAG,
     ARG_FLAG,
+    RATE_FLAG,
     METHODS_FLAG,
+    { key: 'pin', long: '--pin', help: 'void the token for a tool whose definition changes from what it is now' },
   ],
   examples: [
     ['half an hour of one tool, in a script', 'TOKEN=$(mcpvault token create --tools web_search --ttl 30m)'],
@@ -55,7 +61,7 @@ export function addTokenCreateCommand(parent: Command, context: Context, run = r
 
 /** Makes a token and prints it alone on stdout. */
 export async function runTokenCreate(options: TokenCreateOptions, context: Context): Promise<void> {
-  const { tools, methods, ttlSeconds, label, calls, rules } = options
+  const { tools, methods, ttlSeconds, label, calls, rules, rate } = options
   if (tools === undefined) {
     throw new VaultError('USAGE', 'cannot create a token without saying what it may call', {
       hints: ['mcpvault token create --tools web_search'],
@@ -70,6 +76,8 @@ export async function runTokenCreate(options: TokenCreateOptions, context: Conte
     label,
     calls,
     rules,
+    rate,
+    digests: options.pin ? pinTools(tools) : [],
   })
   if (!options.json) printer.result(`${token}\n`)
   if (tools.includes(ANY_TOOL)) printer.warn('this token may call every tool, also those that are added later')

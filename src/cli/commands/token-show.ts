@@ -3,6 +3,7 @@ import { VaultError } from '../../errors.js'
 import { caveatToJson, formatBefore } from '../../tokens/caveats.js'
 import { TokenRecords } from '../../tokens/records.js'
 import { formatRule } from '../../tokens/argument-rules.js'
+import { formatRate } from '../../tokens/rate.js'
 import { callsLeft } from '../../tokens/budget.js'
 import { describeToken } from '../../tokens/token.js'
 import { verifyGenuine } from '../../tokens/verify.js'
@@ -65,6 +66,8 @@ export async function runTokenShow(options: TokenShowOptions, context: Context):
       ['before', before ?? '-'],
       ...scope.rules.map((rule): [string, string] => ['argument', formatRule(rule)]),
       ...(scope.mostCalls === undefined ? [] : [['calls', describeCalls(scope.mostCalls, left)] as const]),
+      ...scope.rates.map((rate): [string, string] => ['rate', formatRate(rate)]),
+      ...scope.digests.map(([tool, digest]): [string, string] => ['pinned', `${tool} ${digest}`]),
       ['state', isExpired && state !== 'revoked' ? `${state}, expired` : state],
       ...(hasUnknown
         ? [['warning', 'a caveat is unknown to this version, so the token is always refused'] as const]

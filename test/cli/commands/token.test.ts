@@ -77,7 +77,8 @@ describe('token create', () => {
     ['an unknown method', ['--tools', 'a', '--methods', 'everything']],
     ['a label that is no label', ['--tools', 'a', '--label', 'two words']],
     ['a label that looks like an id', ['--tools', 'a', '--label', 'a'.repeat(32)]],
-    ['an unknown flag', ['--tools', 'a', '--rate', '30/m']],
+    ['an unknown flag', ['--tools', 'a', '--speed', '30/m']],
+    ['a rate that is none', ['--tools', 'web_search', '--rate', '30/d']],
   ] as const)('is exit 2 with %s', async ([, argv]) => {
     const world = await nativeWorld()
     expect((await fail(world, 'token', 'create', ...argv)).status).toBe(2)
