@@ -28,7 +28,7 @@ const HOT = ['load', 'rotation-due', 'token-check']
 const ENTRY_ONLY = ['completion', 'demo', 'help']
 
 /** What is imported lazily and brings a package with it. */
-const DOORS = ['cli/output', 'cli/prompt', 'http']
+const DOORS = ['cli/output', 'cli/prompt', 'http', 'clients/jsonc', 'clients/toml']
 /** What the hot commands, which never write, leave out too. */
 const WRITING = 'storage/transaction'
 
@@ -91,7 +91,9 @@ function bundleEntry() {
 }
 
 function bundleDoor(path) {
-  return bundle(doorName(path), { entryPoints: [`src/${path}.ts`], plugins: [nativeRequire()] })
+  // Some packages hold a build that only bundlers can follow, as "module", and one that they cannot, as "main".
+  const mainFields = ['module', 'main']
+  return bundle(doorName(path), { entryPoints: [`src/${path}.ts`], mainFields, plugins: [nativeRequire()] })
 }
 
 function doorName(path) {

@@ -7,12 +7,13 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 
 /** The rooms of src/, each with the rooms that it may look into. `.` holds the files that stand outside of any room. */
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
-  cli: ['doctor', 'backup', 'rotation', 'search', 'tokens', 'redact', 'vault', 'log', 'storage', 'crypto'],
+  cli: ['doctor', 'backup', 'rotation', 'search', 'tokens', 'clients', 'redact', 'vault', 'log', 'storage', 'crypto'],
   backup: ['rotation', 'tokens', 'vault', 'log', 'storage', 'crypto'],
   doctor: ['rotation', 'tokens', 'vault', 'log', 'storage'],
-  rotation: ['search', 'tokens', 'redact', 'vault', 'log', 'storage', 'crypto'],
+  rotation: ['search', 'tokens', 'clients', 'redact', 'vault', 'log', 'storage', 'crypto'],
   search: ['redact', 'vault', 'log', 'storage', 'crypto'],
   tokens: ['vault', 'log', 'storage', 'crypto'],
+  clients: ['redact', 'vault', 'log', 'storage'],
   redact: [],
   vault: ['log', 'storage', 'crypto'],
   log: ['storage', 'crypto'],
@@ -28,6 +29,8 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   chalk: ['src/cli/output.ts'],
   'cli-table3': ['src/cli/output.ts'],
   undici: ['src/http.ts'],
+  'jsonc-parser': ['src/clients/jsonc.ts'],
+  'toml-eslint-parser': ['src/clients/toml.ts'],
 }
 
 /** What src/index.ts, the library's entry, may look into is decided by what it exports; it is nobody's room. */

@@ -8,6 +8,15 @@ export interface EnvEntry {
   readonly line: number
 }
 
+/** One assignment as it stands in the text. */
+export interface EnvAssignment extends EnvEntry {
+  /** Where the value stands, its quotes included, in UTF-16 units. */
+  readonly start: number
+  readonly end: number
+  /** Why programs would disagree about the value; undefined when they agree. */
+  readonly problem: string | undefined
+}
+
 const BYTE_ORDER_MARK = '\uFEFF'
 const BLANK = /[ \t]*(?:#[^\n]*)?\r?(?:\n|$)/y
 const ASSIGNMENT = /[ \t]*(?:export[ \t]+)?([A-Za-z0-9_][A-Za-z0-9_.-]*)[ \t]*=[ \t]*/y
@@ -27,9 +36,9 @@ const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', '
  * disagree about a value (`#` within a word); never with a piece of the text.
  */
 export function parseDotenv(text: string): readonly EnvEntry[] {
-  const scanner = new EnvScanner(text)
   const entries = new Map<string, EnvEntry>()
-  for (let entry = scanner.next(); entry !== undefined; entry = scanner.next()) {
+  for (const entry of scanDotenv(text)) {
+    if (entry.problem !== undefined) throw atLine(entry.line, entry.problem)
     const before = entries.get(entry.name)
     if (before !== undefined) {
       // Not even the name: what looks like one may be a piece of base64.
@@ -38,6 +47,16 @@ export function parseDotenv(text: string): readonly EnvEntry[] {
     entries.set(entry.name, entry)
   }
   return [...entries.values()]
+}
+
+/**
+ * Walks the assignments of a .env file, repeated names and disputable values too, for whoever edits one of them.
+ *
+ * @throws {VaultError} INPUT with the line where something else stands, or a quote is not closed.
+ */
+export function* scanDotenv(text: string): Generator<EnvAssignment> {
+  const scanner = new EnvScanner(text)
+  for (let entry = scanner.next(); entry !== undefined; entry = scanner.next()) yield entry
 }
 
 class EnvScanner {
@@ -51,34 +70,39 @@ class EnvScanner {
   }
 
   /** Gives the next assignment; undefined at the end. */
-  next(): EnvEntry | undefined {
+  next(): EnvAssignment | undefined {
     while (this.#at < this.#text.length && this.#take(BLANK));
     if (this.#at >= this.#text.length) return undefined
     const line = this.#line
     const head = this.#take(ASSIGNMENT)
     if (head === undefined) throw atLine(line, 'expected NAME=VALUE or a comment')
     const name = head[1] ?? ''
-    return { name, text: this.#value(line), line }
+    return { name, line, ...this.#value(line) }
   }
 
-  #value(line: number): string {
-    const quote = this.#text[this.#at] ?? ''
-    if (!'"\'`'.includes(quote) || quote === '') return this.#bare(line)
-    this.#move(this.#at + 1)
+  #value(line: number): Omit<EnvAssignment, 'name' | 'line'> {
+    const start = this.#at
+    const quote = this.#text[start] ?? ''
+    if (!'"\'`'.includes(quote) || quote === '') return this.#bare()
+    this.#move(start + 1)
     const text = quote === '"' ? this.#doubleQuoted(line) : this.#literal(quote, line)
+    const end = this.#at
     if (this.#take(REST) === undefined) throw atLine(this.#line, 'something stands behind the closing quote')
-    return text
+    return { text, start, end, problem: undefined }
   }
 
   /** Some programs cut a word at its `#` and others do not, so nobody can tell which was meant. */
-  #bare(line: number): string {
+  #bare(): Omit<EnvAssignment, 'name' | 'line'> {
+    const start = this.#at
     // The white space before a comment was taken with the `=`.
-    const isSpaced = /[ \t]/.test(this.#text[this.#at - 1] ?? '')
-    const body = `${isSpaced ? ' ' : ''}${this.#take(LINE)?.[0] ?? ''}`
+    const lead = /[ \t]/.test(this.#text[start - 1] ?? '') ? ' ' : ''
+    const body = `${lead}${this.#take(LINE)?.[0] ?? ''}`
     const comment = body.search(/[ \t]#/)
-    const value = (comment < 0 ? body : body.slice(0, comment)).replace(/^[ \t]+|[ \t\r\n]+$/g, '')
-    if (!value.includes('#')) return value
-    throw atLine(line, 'programs disagree about a # inside of a value: put the value in single quotes')
+    const text = (comment < 0 ? body : body.slice(0, comment)).replace(/^[ \t]+|[ \t\r\n]+$/g, '')
+    const problem = text.includes('#')
+      ? 'programs disagree about a # inside of a value: put the value in single quotes'
+      : undefined
+    return { text, start, end: start + text.length, problem }
   }
 
   #literal(quote: string, line: number): string {
