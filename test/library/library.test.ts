@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import { type AuthInfo, OAuthError, OAuthErrorCode, verifyBearerToken } from '@modelcontextprotocol/server'
 import { SEARCH_DEFINITION } from '../../src/search/definition.js'
 import { openVaultFile, Secret, VaultError } from '../../src/index.js'
@@ -156,17 +157,19 @@ describe('the package', () => {
 })
 
 describe('the example server', () => {
+  /** Starts an example server on the vault and gives its address. */
+  const startExample = async (name: string, vault: string): Promise<string> => {
+    const env = { PATH: process.env.PATH, HOME: join(vault, '..'), MCP_ENCRYPTION_KEY: KEY }
+    const server: ChildProcess = spawn(process.execPath, [join(root, 'examples', name), vault], { env, cwd: root })
+    onTestFinished(() => void server.kill('SIGKILL'))
+    const [line] = (await once(server.stdout as NodeJS.ReadableStream, 'data')) as [Buffer]
+    return /http:\S+/.exec(line.toString())?.[0] ?? ''
+  }
+
   it('serves who has a token, and nobody after it was revoked', async () => {
     const { vault: path, run } = createPlace()
     const token = run(['token', 'create', '--tools', 'web_search', '--label', 'agent']).trim()
-    const env = { PATH: process.env.PATH, HOME: join(path, '..'), MCP_ENCRYPTION_KEY: KEY }
-    const server: ChildProcess = spawn(process.execPath, [join(root, 'examples/guarded-server.mjs'), path], {
-      env,
-      cwd: root,
-    })
-    onTestFinished(() => void server.kill('SIGKILL'))
-    const [line] = (await once(server.stdout as NodeJS.ReadableStream, 'data')) as [Buffer]
-    const base = /http:\S+/.exec(line.toString())?.[0]
+    const base = await startExample('guarded-server.mjs', path)
     const call = async (bearer: string): Promise<string> => {
       const response = await fetch(`${base}/tools/web_search`, { headers: { authorization: `Bearer ${bearer}` } })
       return `${response.status} ${(await response.text()).trim()}`
@@ -175,5 +178,27 @@ describe('the example server', () => {
     expect(await call(`${token.slice(0, -1)}A`)).toBe('401 Unauthorized or expired token')
     run(['token', 'revoke', 'agent'])
     expect(await call(token)).toBe('401 Unauthorized or expired token')
+  })
+  it('guards a server of the MCP SDK, call by call', async () => {
+    const { vault: path, run } = createPlace()
+    const token = run(['token', 'create', '--tools', 'web_search', '--arg', 'web_search:query=mcp']).trim()
+    const base = await startExample('mcp-server.mjs', path)
+    const connect = async (bearer: string): Promise<Client> => {
+      const client = new Client({ name: 'test', version: '1.0.0' })
+      onTestFinished(() => client.close())
+      const headers = { authorization: `Bearer ${bearer}` }
+      await client.connect(new StreamableHTTPClientTransport(new URL(base), { requestInit: { headers } }))
+      return client
+    }
+    const client = await connect(token)
+    const search = { name: 'web_search', arguments: { query: 'mcp' } }
+    expect((await client.callTool(search)).content).toEqual([
+      { type: 'text', text: 'searched for mcp with a key of its own' },
+    ])
+    expect(await client.callTool({ ...search, arguments: { query: 'other' } })).toMatchObject({
+      isError: true,
+      content: [{ type: 'text', text: 'Unauthorized or expired token' }],
+    })
+    await expect(connect('mcpv_x')).rejects.toThrow()
   })
 })
