@@ -4,11 +4,15 @@ import { findPlace, findProcess, type Place, type ProcessState } from './process
 import type { StorageHost } from './read-file.js'
 import { VaultError } from '../errors.js'
 
-/** The record in a lock file. */
-export interface Owner extends Place {
+/** A process, as the process table tells it from all others that ever ran. */
+export interface ProcessRecord extends Place {
   readonly pid: number
   /** When the process started, in the process table's own spelling. */
   readonly start: string
+}
+
+/** The record in a lock file. */
+export interface Owner extends ProcessRecord {
   /** 32 hex digits, new for each lock. */
   readonly nonce: string
   /** The subcommand alone, never its arguments. */
@@ -29,11 +33,36 @@ const MEMBERS = ['start', 'boot', 'machine', 'namespace', 'nonce', 'command'] as
 export function describeSelf(host: StorageHost, nonce: string, command: string): Owner {
   if (!COMMAND.test(command))
     throw new VaultError('INTERNAL', 'cannot lock files: the command is not a bare subcommand')
+  return { ...describeProcess(host), nonce, command }
+}
+
+/** Names this process. @throws {VaultError} UNSAFE if processes cannot be told apart here */
+export function describeProcess(host: StorageHost): ProcessRecord {
   const place = findPlace(host)
   const self = findProcess(host.pid, host)
   if (typeof self === 'string')
     throw new VaultError('UNSAFE', 'cannot lock files: this process is not in the process table')
-  return { pid: host.pid, start: self.start, ...place, nonce, command }
+  return { pid: host.pid, start: self.start, ...place }
+}
+
+/**
+ * Tells whether a process that has named itself `ageMs` ago is still running: `live` and `dead` are certain, `elsewhere`
+ * means that it cannot be told from here.
+ */
+export function judgeProcess(
+  owner: ProcessRecord,
+  { host, ageMs }: { readonly host: StorageHost; readonly ageMs: number },
+): 'live' | 'dead' | 'elsewhere' {
+  try {
+    const here = findPlace(host)
+    if (isProvablyDead(owner, here, { host, ageMs })) return 'dead'
+    const { boot, machine, namespace } = owner
+    return boot === here.boot && machine === here.machine && namespace === here.namespace ? 'live' : 'elsewhere'
+  } catch (error) {
+    // Where processes cannot be told apart nothing is proved.
+    if (error instanceof VaultError) return 'elsewhere'
+    throw error
+  }
 }
 
 /** Writes an owner as a line of JSON. */
@@ -69,7 +98,7 @@ function isText(value: unknown): boolean {
  * Anything else is no proof.
  */
 export function isProvablyDead(
-  owner: Owner,
+  owner: ProcessRecord,
   self: Place,
   { host, ageMs }: { readonly host: StorageHost; readonly ageMs: number },
 ): boolean {

@@ -89,8 +89,9 @@ function changeNative<T>(vault: NativeVault, target: Target, change: (draft: Dra
   const events = settleLog(vault, standing, target)
   const draft = new NativeDraft(vault, keys, { nowMs: access.now(), randomBytes: access.randomBytes.bind(access) })
   const result = change(draft)
+  if (events.length + draft.events.length === 0 && draft.changed.size === 0) return result
+  draft.retireExpired()
   events.push(...draft.events)
-  if (events.length === 0 && draft.changed.size === 0) return result
   const records = linkEvents(events, access, { anchor: vault.logAnchor, tail: readLogTail(transaction) })
   const { header } = vault.parts
   const last = records.at(-1)
@@ -138,10 +139,13 @@ function writeVault(
   })
 }
 
+/** What the log says of a change that took a value out for good. */
+const DROPPING: readonly string[] = ['retired', 'removed', 'aborted']
+
 /** A writer that took values out for good may have been killed before it deleted the generation that still has them. */
 function finishDropping(vault: NativeVault, transaction: Transaction): void {
   const { pending } = vault.logAnchor
-  if (pending.some(({ action }) => action === 'retired' || action === 'removed')) transaction.discardPrevious('vault')
+  if (pending.some(({ action }) => DROPPING.includes(action))) transaction.discardPrevious('vault')
 }
 
 /** Opens what was written, with the same keys: the MAC must fit. @throws {VaultError} DAMAGED */

@@ -1,13 +1,13 @@
 import { VaultError } from '../errors.js'
 import type { Secret } from '../secret.js'
-import { clampTime, formatUtc } from '../timestamp.js'
+import { formatUtc } from '../timestamp.js'
 import { type ImportedValue, type ImportOptions, type ImportStep, planImport, refuseConflicts } from './import.js'
 import { checkNewName, existsAlready, isTaken, shellWord, unknownName } from './name.js'
-import { damaged } from './canonical.js'
 import {
   formatEntry,
   makeEntry,
   makePolicy,
+  makeVersion,
   type NativeEntry,
   type NativeVersion,
   parseEntry,
@@ -15,17 +15,20 @@ import {
 } from './native-entry.js'
 import { joinNative, type NativeHeader } from './native-format.js'
 import { type DataKeys, macOf, type RandomBytes, sealValue, valueContext } from './native-keys.js'
+import { compareNames, toJournal } from './native-journal.js'
+import { type EntryDesk, NativeStages } from './native-staged.js'
 import type { NativeVault } from './native-vault.js'
+import { advanceEntry, currentOf, isExpired, mayHaveExpired, nextVersion } from './native-versions.js'
 import {
-  DEFAULT_GRACE_SECONDS,
   type Draft,
   type DraftOptions,
   type GraceOptions,
   type LogEvent,
   MAX_ENTRIES,
   MAX_VALUE_BYTES,
-  type Policy,
+  type PolicyChange,
   type RenameOptions,
+  type RollbackOptions,
   type RotatedVersion,
 } from './vault.js'
 
@@ -38,8 +41,9 @@ export class NativeDraft implements Draft {
   readonly events: LogEvent[] = []
   /** Set when a value was taken out for good, so that the kept previous generation must go too. */
   dropsValues = false
-  /** Names whose entries were written anew, some of them removed again since. */
+  /** Names whose entries were written anew, some of them removed again since, or whose rotation has moved on. */
   readonly changed = new Set<string>()
+  readonly staged: NativeStages
   readonly #vault: NativeVault
   readonly #keys: DataKeys
   readonly #lines: Map<string, Buffer>
@@ -57,6 +61,7 @@ export class NativeDraft implements Draft {
     this.#lines = splitEntries(vault.parts.entries)
     this.#nowText = formatUtc(options.nowMs)
     this.#randomBytes = options.randomBytes
+    this.staged = new NativeStages(this.#desk(options.nowMs), vault.rotations)
   }
 
   names(): readonly string[] {
@@ -80,7 +85,8 @@ export class NativeDraft implements Draft {
 
   rotate(name: string, value: Secret, options: GraceOptions): RotatedVersion {
     const entry = this.#entry(name)
-    if (this.#holds(name, value)) {
+    this.staged.refuseDuring(name, 'rotate')
+    if (this.holds(name, value)) {
       throw new VaultError('INPUT', `cannot rotate "${name}": the new value is the current one`, {
         hints: ['nothing was changed; make a new key at the provider first'],
       })
@@ -88,8 +94,10 @@ export class NativeDraft implements Draft {
     return this.#promote(name, entry, { value, since: this.#nowText, action: 'rotated', ...options })
   }
 
-  rollback(name: string, options: GraceOptions & { readonly to?: number | undefined }): RotatedVersion {
+  rollback(name: string, options: RollbackOptions): RotatedVersion {
     const entry = this.#entry(name)
+    // What is through but for its targets is taken back with them.
+    this.staged.refuseDuring(name, 'roll back', { allowed: 'targets' })
     const target = entry.versions.find((version) =>
       options.to === undefined ? version.stage === 'previous' : version.ver === options.to,
     )
@@ -104,32 +112,55 @@ export class NativeDraft implements Draft {
     const others = entry.versions.filter((version) => version !== target)
     try {
       const from = { ...entry, versions: others }
-      const { since, leaked } = target
-      return this.#promote(name, from, { value, since, leaked, action: 'rolled-back', ...options })
+      const { since, leaked, handle } = target
+      const back = this.#promote(name, from, { value, since, leaked, handle, action: 'rolled-back', ...options })
+      const base = options.then ?? this.staged.find(name)
+      if (base !== undefined) {
+        const plan = options.then?.plan ?? { ...base.plan, targets: [], onRotate: undefined }
+        const startedMs = Date.parse(this.#nowText)
+        this.staged.goOn({ ...base, plan, version: back.version, stage: 'targets', startedMs })
+      }
+      return back
     } finally {
       value.wipe()
     }
   }
 
   remove(name: string, options: DraftOptions): void {
-    const version = this.#current(this.#entry(name)).ver
+    const version = currentOf(this.#entry(name)).ver
+    this.staged.refuseDuring(name, 'remove')
     this.#lines.delete(name)
     this.dropsValues = true
     this.#log('removed', name, { version, reason: options.reason })
   }
 
-  setPolicy(name: string, policy: Policy | undefined): void {
+  setPolicy(name: string, change: PolicyChange | undefined): void {
     const { versions, note, policy: before } = this.#entry(name)
-    const changed = policy && makePolicy(policy.maxAgeSeconds ?? before?.max_age, policy.graceSeconds ?? before?.grace)
+    const hasOther = change?.provider !== undefined && change.provider !== before?.provider
+    const changed =
+      change &&
+      makePolicy({
+        max_age: change.maxAgeSeconds ?? before?.max_age,
+        grace: change.graceSeconds ?? before?.grace,
+        provider: change.provider ?? before?.provider,
+        verify: change.verify ?? before?.verify,
+        targets: change.targets ?? before?.targets,
+        on_rotate: change.onRotate ?? before?.on_rotate,
+        idempotent: hasOther ? undefined : before?.idempotent,
+      })
     this.#put(name, makeEntry(versions, { policy: changed, note }))
+  }
+
+  logAborted(name: string, { reason }: DraftOptions): void {
+    this.#log('aborted', name, { version: nextVersion(this.#entry(name)), reason })
   }
 
   markLeaked(name: string, { reason }: DraftOptions): number {
     const entry = this.#entry(name)
-    const current = this.#current(entry)
+    const current = currentOf(entry)
     // The first date counts: it is how long the value has been open to others.
     if (current.leaked !== undefined) return Date.parse(current.leaked)
-    const marked: NativeVersion = { ...current, leaked: this.#nowText }
+    const marked = makeVersion({ ...current, leaked: this.#nowText })
     const versions = entry.versions.map((version) => (version === current ? marked : version))
     this.#put(name, { ...entry, versions })
     this.#log('leaked', name, { version: current.ver, reason })
@@ -141,12 +172,13 @@ export class NativeDraft implements Draft {
     const entry = this.#entry(name)
     checkNewName(to)
     if (this.has(to)) throw isTaken(name, to)
+    this.staged.refuseDuring(name, 'rename')
     const versions = entry.versions.map((version) =>
       this.#vault.openVersion(name, version).use((value) => ({ ...version, ...this.#encrypt(to, value, version.ver) })),
     )
     this.#lines.delete(name)
     this.#put(to, { ...entry, versions })
-    this.#log('renamed', to, { from: name, version: this.#current(entry).ver, reason })
+    this.#log('renamed', to, { from: name, version: currentOf(entry).ver, reason })
   }
 
   /** Adds a credential with a known date, without a record of its own (`upgrade` writes one for all). */
@@ -159,7 +191,7 @@ export class NativeDraft implements Draft {
   importAll(values: readonly ImportedValue[], options: ImportOptions): readonly ImportStep[] {
     const steps = planImport(
       values,
-      { has: (name) => this.has(name), holds: this.#holds.bind(this) },
+      { has: (name) => this.has(name), holds: this.holds.bind(this) },
       options.onConflict,
     )
     refuseConflicts(steps)
@@ -169,6 +201,7 @@ export class NativeDraft implements Draft {
       const since = sinceMs ?? Date.parse(this.#nowText)
       if (fate === 'stored') this.adopt(name, value, since)
       if (fate === 'rotated') {
+        this.staged.refuseDuring(name, 'import')
         const { retired } = this.#advance(name, this.#entry(name), { value, since: formatUtc(since) })
         if (retired !== undefined) counts.retired += 1
       }
@@ -184,8 +217,8 @@ export class NativeDraft implements Draft {
     return steps
   }
 
-  #holds(name: string, value: Secret): boolean {
-    const current = this.#current(this.#entry(name))
+  holds(name: string, value: Secret): boolean {
+    const current = currentOf(this.#entry(name))
     return this.#vault.openVersion(name, current).use((bytes) => bytes.equals(value.reveal()))
   }
 
@@ -197,11 +230,23 @@ export class NativeDraft implements Draft {
     const sorted = [...this.#lines].map(([name, line]) => ({ key: Buffer.from(name), line }))
     sorted.sort((a, b) => Buffer.compare(a.key, b.key))
     const lines = sorted.map(({ line }) => line)
-    return joinNative({ ...header, dek: { ...header.dek, count } }, lines, (input) => macOf(this.#keys, input))
+    const journal = this.staged.rotations.map(toJournal).sort(compareNames)
+    return joinNative({ ...header, dek: { ...header.dek, count }, journal }, lines, (input) => macOf(this.#keys, input))
+  }
+
+  /** Wipes the previous versions whose grace is over and that nobody needs to revoke. */
+  retireExpired(): void {
+    const nowMs = Date.parse(this.#nowText)
+    for (const [name, line] of this.#lines) {
+      if (!mayHaveExpired(line)) continue
+      for (const version of parseEntry(line)[1].versions) {
+        if (isExpired(version, nowMs)) this.staged.retire(name, version.ver, {})
+      }
+    }
   }
 
   /** Makes `value` the current version; the current becomes the previous one, and an older previous one goes. */
-  #promote(name: string, entry: NativeEntry, options: PromoteOptions): RotatedVersion {
+  #promote(name: string, entry: NativeEntry, options: PromoteOptions): RotatedVersion & { readonly version: number } {
     const rotated = this.#advance(name, entry, options)
     if (rotated.retired !== undefined) this.#log('retired', name, { version: rotated.retired })
     this.#log(options.action, name, { version: rotated.version, reason: options.reason })
@@ -211,19 +256,16 @@ export class NativeDraft implements Draft {
   #advance(
     name: string,
     entry: NativeEntry,
-    options: Pick<PromoteOptions, 'value' | 'since' | 'leaked' | 'graceSeconds'>,
+    options: Omit<PromoteOptions, 'action'>,
   ): RotatedVersion & { readonly version: number } {
-    const current = this.#current(entry)
-    const retired = entry.versions.find((version) => version.stage === 'previous')
-    const ver = Math.max(...entry.versions.map((version) => version.ver)) + 1
-    const graceSeconds = options.graceSeconds ?? entry.policy?.grace ?? DEFAULT_GRACE_SECONDS
-    const untilMs = clampTime(Date.parse(this.#nowText) + graceSeconds * 1000)
-    const { until: _until, leaked, ...kept } = current
-    const previous: NativeVersion = { ...kept, stage: 'previous', until: formatUtc(untilMs), ...leakedAt(leaked) }
-    const next = { ...this.#seal(name, options.value, { ver, since: options.since }), ...leakedAt(options.leaked) }
-    this.#put(name, { ...entry, versions: [next, previous] })
-    if (retired !== undefined) this.dropsValues = true
-    return { version: ver, previous: current.ver, previousUntilMs: untilMs, retired: retired?.ver }
+    const ver = nextVersion(entry)
+    const { leaked, handle } = options
+    const next = makeVersion({ ...this.#seal(name, options.value, { ver, since: options.since }), leaked, handle })
+    const advanced = advanceEntry(entry, next, { ...options, nowText: this.#nowText })
+    this.#put(name, advanced.entry)
+    if (advanced.retired.length > 0) this.dropsValues = true
+    const { previous, previousUntilMs, retired } = advanced
+    return { version: ver, previous, previousUntilMs, retired: retired[0] }
   }
 
   #seal(
@@ -255,10 +297,22 @@ export class NativeDraft implements Draft {
     return parseEntry(line)[1]
   }
 
-  #current(entry: NativeEntry): NativeVersion {
-    const current = entry.versions.find((version) => version.stage === 'current')
-    if (current === undefined) throw damaged('a credential has no current version')
-    return current
+  #desk(nowMs: number): EntryDesk {
+    return {
+      nowMs,
+      entry: (name) => this.#entry(name),
+      put: (name, entry) => this.#put(name, entry),
+      seal: (name, value, ver) => this.#seal(name, value, { ver, since: this.#nowText }),
+      findHolder: (name, value) =>
+        this.#entry(name).versions.find((version) =>
+          this.#vault.openVersion(name, version).use((bytes) => bytes.equals(value.reveal())),
+        ),
+      log: (action, name, fields) => this.#log(action, name, fields),
+      dropValue: () => {
+        this.dropsValues = true
+      },
+      touch: (name) => void this.changed.add(name),
+    }
   }
 
   #log(
@@ -277,9 +331,6 @@ interface PromoteOptions extends GraceOptions {
   readonly since: string | undefined
   /** A value that has leaked does not become secret again by coming back. */
   readonly leaked?: string | undefined
+  readonly handle?: string | undefined
   readonly action: 'rotated' | 'rolled-back'
-}
-
-function leakedAt(leaked: string | undefined): Pick<NativeVersion, 'leaked'> {
-  return leaked === undefined ? {} : { leaked }
 }

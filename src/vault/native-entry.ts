@@ -11,7 +11,7 @@ import { MAX_ENTRIES } from './vault.js'
 /** One version of a value: `n` is the nonce, `c` ciphertext ‖ tag. */
 export interface NativeVersion {
   readonly ver: number
-  readonly stage: 'current' | 'previous'
+  readonly stage: 'pending' | 'current' | 'previous'
   readonly n: string
   readonly c: string
   readonly created: string
@@ -19,12 +19,24 @@ export interface NativeVersion {
   readonly until?: string
   /** When a leak of its value was recorded. */
   readonly leaked?: string
+  /** How the provider names the value; not secret. */
+  readonly handle?: string
+  /** Who revokes a previous version before it is wiped: nobody needs to, or the provider; missing, it is a person. */
+  readonly revoke?: 'none' | 'provider'
+  /** When the provider last failed to revoke it. */
+  readonly revoke_failed?: string
 }
 
-/** Limits of one credential's own, in seconds; never empty. */
+/** What holds for one credential alone; never empty. Limits are in seconds, the texts are what `rotation/` reads. */
 export interface NativePolicy {
   readonly max_age?: number
   readonly grace?: number
+  readonly provider?: string
+  readonly verify?: string
+  readonly targets?: readonly string[]
+  readonly on_rotate?: string
+  /** The provider's last answer said that it honours idempotency keys. */
+  readonly idempotent?: true
 }
 
 /** What stands behind a name. */
@@ -41,7 +53,8 @@ function rebuildEntry(value: unknown): readonly [string, NativeEntry] | undefine
   if (!Array.isArray(entry.versions) || entry.versions.length === 0) return undefined
   const versions = entry.versions.map(rebuildVersion)
   if (!versions.every((version) => version !== undefined)) return undefined
-  if (versions.filter((version) => version.stage === 'current').length !== 1) return undefined
+  const count = (stage: NativeVersion['stage']): number => versions.filter((one) => one.stage === stage).length
+  if (count('current') !== 1 || count('pending') > 1) return undefined
   const { note } = entry
   if (note !== undefined && typeof note !== 'string') return undefined
   const policy = entry.policy === undefined ? undefined : rebuildPolicy(entry.policy)
@@ -59,15 +72,37 @@ export function makeEntry(
 
 function rebuildPolicy(value: unknown): NativePolicy | undefined {
   if (!isObject(value)) return undefined
-  const { max_age, grace } = value
-  if ((max_age !== undefined && !isCount(max_age)) || (grace !== undefined && !isCount(grace))) return undefined
-  return makePolicy(max_age, grace)
+  const { max_age, grace, provider, verify, targets, on_rotate, idempotent } = value
+  const isValid =
+    (max_age === undefined || isCount(max_age)) &&
+    (grace === undefined || isCount(grace)) &&
+    [provider, verify, on_rotate].every((text) => text === undefined || typeof text === 'string') &&
+    (targets === undefined || isTextList(targets)) &&
+    (idempotent === undefined || idempotent === true)
+  return isValid ? makePolicy(value as NativePolicy) : undefined
 }
 
 /** Puts a policy's members in file order; undefined when there are none. */
-export function makePolicy(max_age: number | undefined, grace: number | undefined): NativePolicy | undefined {
-  if (max_age === undefined && grace === undefined) return undefined
-  return { ...(max_age === undefined ? {} : { max_age }), ...(grace === undefined ? {} : { grace }) }
+export function makePolicy(policy: Undefinable<NativePolicy>): NativePolicy | undefined {
+  const { max_age, grace, provider, verify, targets, on_rotate, idempotent } = policy
+  const made: NativePolicy = {
+    ...(max_age === undefined ? {} : { max_age }),
+    ...(grace === undefined ? {} : { grace }),
+    ...(provider === undefined ? {} : { provider }),
+    ...(verify === undefined ? {} : { verify }),
+    ...(targets === undefined || targets.length === 0 ? {} : { targets }),
+    ...(on_rotate === undefined ? {} : { on_rotate }),
+    ...(idempotent === undefined ? {} : { idempotent }),
+  }
+  return Object.keys(made).length === 0 ? undefined : made
+}
+
+/** The same members, each of which may be there and undefined. */
+type Undefinable<T> = { readonly [Member in keyof T]?: T[Member] | undefined }
+
+/** Tells whether a value is a list of texts, with one text at least. */
+export function isTextList(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.length > 0 && value.every((text) => typeof text === 'string')
 }
 
 /**
@@ -80,22 +115,35 @@ export function isNativeName(name: string): boolean {
 
 function rebuildVersion(value: unknown): NativeVersion | undefined {
   if (!isObject(value)) return undefined
-  const { ver, stage, n, c, created, since, until, leaked } = value
-  if (!isCount(ver) || ver === 0 || (stage !== 'current' && stage !== 'previous')) return undefined
+  const { ver, stage, n, c, created, since, until, leaked, handle, revoke, revoke_failed } = value
+  if (!isCount(ver) || ver === 0 || !isStage(stage)) return undefined
   if (!isBinary(n, 12) || !isBinary(c) || !isTime(created)) return undefined
-  if ((since !== undefined && !isTime(since)) || (until !== undefined && !isTime(until))) return undefined
-  if (leaked !== undefined && !isTime(leaked)) return undefined
+  if (![since, until, leaked, revoke_failed].every((time) => time === undefined || isTime(time))) return undefined
+  if (handle !== undefined && typeof handle !== 'string') return undefined
+  if (revoke !== undefined && revoke !== 'none' && revoke !== 'provider') return undefined
+  return makeVersion(value as unknown as NativeVersion)
+}
+
+function isStage(value: unknown): value is NativeVersion['stage'] {
+  return value === 'current' || value === 'previous' || value === 'pending'
+}
+
+/** Puts a version's members in file order, leaving out those that are undefined. */
+export function makeVersion(version: Undefinable<NativeVersion> & Sealed): NativeVersion {
+  const { ver, stage, n, c, created, since, until, leaked, handle, revoke, revoke_failed } = version
   return {
-    ver,
-    stage,
-    n,
-    c,
-    created,
+    ...{ ver, stage, n, c, created },
     ...(since === undefined ? {} : { since }),
     ...(until === undefined ? {} : { until }),
     ...(leaked === undefined ? {} : { leaked }),
+    ...(handle === undefined ? {} : { handle }),
+    ...(revoke === undefined ? {} : { revoke }),
+    ...(revoke_failed === undefined ? {} : { revoke_failed }),
   }
 }
+
+/** The members that every version has. */
+type Sealed = Pick<NativeVersion, 'ver' | 'stage' | 'n' | 'c' | 'created'>
 
 /** Writes an entry as its line, with `,\n`. */
 export function formatEntry(name: string, entry: NativeEntry): Buffer {

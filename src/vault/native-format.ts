@@ -13,6 +13,7 @@ import { decodeBase64url } from '../crypto/encoding.js'
 import { VaultError } from '../errors.js'
 import type { LogRecord } from '../log/record.js'
 import { damaged, isBinary, isCount, isHash, isObject, parseCanonical } from './canonical.js'
+import { type JournalEntry, rebuildJournal } from './native-journal.js'
 import { MAX_VAULT_BYTES } from './vault.js'
 
 /** First line of every native vault. */
@@ -46,7 +47,7 @@ export interface NativeHeader {
   readonly dek: { readonly id: string; readonly commit: string; readonly count: number }
   readonly tokens_key: string
   readonly configs: readonly string[]
-  readonly journal: readonly unknown[]
+  readonly journal: readonly JournalEntry[]
   readonly log: { readonly seq: number; readonly head: string; readonly pending: readonly LogRecord[] }
 }
 
@@ -130,7 +131,8 @@ function parseHeader(line: Buffer): NativeHeader {
 
 function rebuildHeader(value: unknown): NativeHeader | undefined {
   if (!isObject(value) || !isObject(value.dek) || !isObject(value.log)) return undefined
-  const { vault_id, gen, keys, dek, tokens_key, configs, journal, log } = value
+  const { vault_id, gen, keys, dek, tokens_key, configs, log } = value
+  const journal = rebuildJournal(value.journal)
   const slots = Array.isArray(keys) ? keys.map(rebuildSlot) : []
   const isValid =
     isBinary(vault_id, 16) &&
@@ -143,7 +145,7 @@ function rebuildHeader(value: unknown): NativeHeader | undefined {
     isBinary(tokens_key) &&
     Array.isArray(configs) &&
     configs.every(isHash) &&
-    Array.isArray(journal) &&
+    journal !== undefined &&
     isCount(log.seq) &&
     isHash(log.head) &&
     Array.isArray(log.pending) &&

@@ -14,7 +14,17 @@ import {
 } from './native-entry.js'
 import { joinNative, type NativeHeader, type NativeParts, splitNative } from './native-format.js'
 import { type DataKeys, macOf, openTokensKey, openValue, unlockNative, valueContext, verifyMac } from './native-keys.js'
-import type { Credential, CredentialVersion, LogAnchor, Policy, Vault, VersionChoice } from './vault.js'
+import { fromJournal } from './native-journal.js'
+import type {
+  Credential,
+  CredentialVersion,
+  LogAnchor,
+  Policy,
+  Revoker,
+  Rotation,
+  Vault,
+  VersionChoice,
+} from './vault.js'
 
 /** A native vault, read-only. Entries are parsed one at a time, when they are asked for. */
 export class NativeVault implements Vault {
@@ -64,6 +74,10 @@ export class NativeVault implements Vault {
 
   get logAnchor(): LogAnchor {
     return this.parts.header.log
+  }
+
+  get rotations(): readonly Rotation[] {
+    return this.parts.header.journal.map(fromJournal)
   }
 
   get tokenStoreId(): Buffer {
@@ -136,6 +150,11 @@ function chooseVersion(
     const wanted = choice === 'previous' ? 'a previous version' : `version ${choice}`
     throw new VaultError('NOT_FOUND', `"${name}" has not kept ${wanted}`, { hints: [`kept: ${kept}`] })
   }
+  if (found.stage === 'pending') {
+    throw new VaultError('NOT_FOUND', `version ${found.ver} of "${name}" is pending: it is not in use yet`, {
+      hints: [`mcpvault rotate ${shellWord(name)} --resume`],
+    })
+  }
   const untilMs = timeOf(found.until)
   if (found.stage === 'previous' && untilMs !== undefined && nowMs >= untilMs) {
     throw new VaultError('NOT_FOUND', `version ${found.ver} of "${name}" was loadable until ${found.until}`, {
@@ -153,11 +172,29 @@ function describeVersion(version: NativeVersion): CredentialVersion {
     sinceMs: timeOf(version.since),
     untilMs: timeOf(version.until),
     leakedMs: timeOf(version.leaked),
+    handle: version.handle,
+    revoker: revokerOf(version),
+    revokeFailedMs: timeOf(version.revoke_failed),
   }
 }
 
+/** A file that says nothing of it may be older than the question, so that a person is asked. */
+export function revokerOf({ revoke }: Pick<NativeVersion, 'revoke'>): Revoker {
+  return revoke ?? 'person'
+}
+
 function describePolicy(policy: NativePolicy | undefined): Policy | undefined {
-  return policy && { maxAgeSeconds: policy.max_age, graceSeconds: policy.grace }
+  return (
+    policy && {
+      maxAgeSeconds: policy.max_age,
+      graceSeconds: policy.grace,
+      provider: policy.provider,
+      verify: policy.verify,
+      targets: policy.targets ?? [],
+      onRotate: policy.on_rotate,
+      isIdempotent: policy.idempotent === true,
+    }
+  )
 }
 
 function timeOf(text: string | undefined): number | undefined {

@@ -50,6 +50,7 @@ export class TutorialVault implements Vault {
   readonly isVerified = false
   readonly logAnchor = undefined
   readonly tokenStoreId = undefined
+  readonly rotations = []
   readonly file: TutorialFile
   readonly #key: RawKey | undefined
 
@@ -166,7 +167,7 @@ export class TutorialDraft implements Draft {
 
   rotate(name: string, value: Secret, options: DraftOptions): RotatedVersion {
     const member = this.#member(name)
-    if (this.#holds(name, value)) {
+    if (this.holds(name, value)) {
       throw new VaultError('INPUT', `cannot rotate "${name}": the new value is the current one`, {
         hints: ['nothing was changed; make a new key at the provider first'],
       })
@@ -178,6 +179,14 @@ export class TutorialDraft implements Draft {
 
   rollback(): RotatedVersion {
     throw needsNative('rollback')
+  }
+
+  get staged(): never {
+    throw needsNative('stages')
+  }
+
+  logAborted(name: string, options: DraftOptions): void {
+    this.#log('aborted', name, options)
   }
 
   setPolicy(): void {
@@ -213,7 +222,7 @@ export class TutorialDraft implements Draft {
   importAll(values: readonly ImportedValue[], options: ImportOptions): readonly ImportStep[] {
     const steps = planImport(
       values,
-      { has: (name) => this.has(name), holds: this.#holds.bind(this) },
+      { has: (name) => this.has(name), holds: this.holds.bind(this) },
       options.onConflict,
     )
     refuseConflicts(steps)
@@ -234,7 +243,7 @@ export class TutorialDraft implements Draft {
     return steps
   }
 
-  #holds(name: string, value: Secret): boolean {
+  holds(name: string, value: Secret): boolean {
     const text = this.#file.members.get(name)?.text
     return openText(this.#vault.rawKey(), text)?.use((bytes) => bytes.equals(value.reveal())) ?? false
   }

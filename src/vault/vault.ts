@@ -10,6 +10,7 @@
 
 import type { LogRecord } from '../log/record.js'
 import type { Secret } from '../secret.js'
+import type { ProcessRecord } from '../storage/owner.js'
 import type { Store } from '../storage/store.js'
 import type { ImportedValue, ImportOptions, ImportStep } from './import.js'
 import type { VaultKey } from './key.js'
@@ -30,8 +31,8 @@ export const MAX_VAULT_BYTES = 64 * 1024 * 1024
 /** One kept value of a credential, without the value. */
 export interface CredentialVersion {
   readonly version: number
-  /** One version is current at any time; the one before stays loadable until `untilMs`. */
-  readonly stage: 'current' | 'previous'
+  /** One version is current at any time; the one before stays loadable until `untilMs`; a pending one is not yet in use. */
+  readonly stage: 'pending' | 'current' | 'previous'
   /** When this version was made, in milliseconds since the epoch. */
   readonly createdMs: number
   /** When its value was first used: age counts from here. Undefined when nobody knows (upgraded without a log). */
@@ -39,14 +40,70 @@ export interface CredentialVersion {
   readonly untilMs: number | undefined
   /** When a leak of the value was recorded, in milliseconds since the epoch. */
   readonly leakedMs: number | undefined
+  /** How the provider names the value; not secret. */
+  readonly handle: string | undefined
+  /** Who has to revoke a previous version before its value is wiped. */
+  readonly revoker: Revoker
+  /** When the provider last failed to revoke it, in milliseconds since the epoch. */
+  readonly revokeFailedMs: number | undefined
 }
 
-/** Limits of one credential's own; what is undefined is as for all others. */
+/** Who revokes a replaced value where it was made: a person, who then says so; the provider; or nobody needs to. */
+export type Revoker = 'person' | 'provider' | 'none'
+
+/**
+ * What holds for one credential alone; what is undefined is as for all others. The texts are SPECs (`rotation/spec.ts`),
+ * which the vault keeps and does not read.
+ */
 export interface Policy {
   /** Age at which it is due, in seconds. */
   readonly maxAgeSeconds: number | undefined
   /** How long a replaced value stays loadable, in seconds. */
   readonly graceSeconds: number | undefined
+  readonly provider: string | undefined
+  readonly verify: string | undefined
+  readonly targets: readonly string[]
+  readonly onRotate: string | undefined
+  /** Whether the provider's last answer said that it honours idempotency keys. */
+  readonly isIdempotent: boolean
+}
+
+/** What `setPolicy` changes: members that are missing or undefined stay as they are. */
+export type PolicyChange = { readonly [Member in keyof Omit<Policy, 'isIdempotent'>]?: Policy[Member] | undefined }
+
+/** A process, as a lock names one. */
+export type ProcessOwner = ProcessRecord
+
+/**
+ * How far a rotation is, named after the next step: `obtain` the new value, `verify` it while it is pending, or, behind
+ * the promotion, write the `targets` and run the hook.
+ */
+export type RotationStage = 'obtain' | 'verify' | 'targets'
+
+/** How a rotation is done, as it was decided when it began; the texts are SPECs. */
+export interface RotationPlan {
+  readonly provider: string
+  readonly verify: string | undefined
+  readonly targets: readonly string[]
+  readonly onRotate: string | undefined
+  readonly graceSeconds: number | undefined
+  readonly reason: string | undefined
+}
+
+/** A rotation that is under way or was interrupted. */
+export interface Rotation {
+  readonly name: string
+  /** The version that the new value is to have, or has. */
+  readonly version: number
+  readonly stage: RotationStage
+  /** The idempotency key: 16 bytes in hex. */
+  readonly id: string
+  readonly startedMs: number
+  /** The process that is at it; undefined when that has given up in good order. */
+  readonly owner: ProcessOwner | undefined
+  /** Whether the provider may have made a value that nobody knows, so that asking it again could make a second one. */
+  readonly isCreateUnknown: boolean
+  readonly plan: RotationPlan
 }
 
 /** How long a replaced value stays loadable unless told otherwise, in seconds. */
@@ -83,6 +140,8 @@ export interface Vault {
   /** Whether every byte was checked against the key; never in the tutorial format, which has no such check. */
   readonly isVerified: boolean
   readonly logAnchor: LogAnchor | undefined
+  /** The rotations that are under way or were interrupted, by name; none in the tutorial format. */
+  readonly rotations: readonly Rotation[]
   /** All names, in file order (native: sorted by UTF-8 bytes). */
   names(): readonly string[]
   /** Gives a credential without its values; undefined when there is none. */
@@ -122,6 +181,54 @@ export interface DraftOptions {
 /** Options of what replaces a value. */
 export interface GraceOptions extends DraftOptions {
   readonly graceSeconds?: number | undefined
+  /** Who has to revoke the replaced value; a person unless told. */
+  readonly revoker?: Revoker | undefined
+}
+
+/** Names a rotation under way to the vault: only who holds it may go on with it. */
+export type RotationTicket = Pick<Rotation, 'name' | 'id' | 'owner'>
+
+/** Options of {@link StagedDraft.begin}. */
+export type BeginOptions = Pick<Rotation, 'name' | 'id' | 'owner' | 'isCreateUnknown' | 'plan'>
+
+/**
+ * The steps of a staged rotation as changes of the vault, each one commit. Native only.
+ *
+ * What takes a ticket throws {VaultError} LOCKED if the rotation is not the holder's any more.
+ */
+export interface StagedDraft {
+  /** Finds the rotation of a credential that is under way or was interrupted. */
+  find(name: string): Rotation | undefined
+  /** Writes the intent into the journal. @throws {VaultError} LOCKED if there is a rotation of that name */
+  begin(options: BeginOptions): Rotation
+  /** Gives an interrupted rotation another owner, or with none lets go of it. */
+  assign(ticket: RotationTicket, to: Pick<Rotation, 'owner'> & Partial<Pick<Rotation, 'isCreateUnknown'>>): Rotation
+  /** Keeps the new value as the pending version. @throws {VaultError} INPUT if a kept version has that value */
+  hold(ticket: RotationTicket, made: MadeValue): void
+  /**
+   * Makes the pending version, or `value` where none was held, the current one; older previous versions that the provider
+   * need not revoke go. The journal keeps the rotation only if there are targets or a hook.
+   */
+  promote(
+    ticket: RotationTicket,
+    options: { readonly value?: Secret | undefined; readonly revoker: Revoker },
+  ): RotatedVersion
+  /** Takes a rotation that is through, or never began, out of the journal. */
+  end(ticket: RotationTicket): void
+  /** Wipes the pending version, takes the rotation out of the journal and logs `aborted`. */
+  abort(ticket: RotationTicket, options: DraftOptions): void
+  /** Wipes a previous version and logs `retired`. @throws {VaultError} NOT_FOUND if there is no such previous version */
+  retire(name: string, version: number, options: DraftOptions): void
+  /** Keeps in mind that the provider failed to revoke a previous version. */
+  markRevokeFailed(name: string, version: number): void
+}
+
+/** A new value, as the provider gave it. */
+export interface MadeValue {
+  readonly value: Secret
+  readonly handle?: string | undefined
+  /** What the policy's provider says of itself; undefined where nobody of the policy's was asked. */
+  readonly isIdempotent?: boolean | undefined
 }
 
 /**
@@ -134,16 +241,24 @@ export interface Draft {
   readonly format: VaultFormat
   names(): readonly string[]
   has(name: string): boolean
+  /** Tells whether the current value of a credential is this one. */
+  holds(name: string, value: Secret): boolean
   store(name: string, value: Secret, options: DraftOptions & { readonly note?: string | undefined }): RotatedVersion
   /** The replaced value stays loadable for `graceSeconds`, else as the policy says, else for the default. */
   rotate(name: string, value: Secret, options: GraceOptions): RotatedVersion
-  rollback(name: string, options: GraceOptions & { readonly to?: number | undefined }): RotatedVersion
+  /** With `then`, what must hold the value is named in the journal, to be written behind the commit. */
+  rollback(name: string, options: RollbackOptions): RotatedVersion
+  /** The steps of a staged rotation. @throws {VaultError} INPUT in the tutorial format */
+  readonly staged: StagedDraft
+  /** Logs that a new value was given up before it was used; for the tutorial format, which has no stages. */
+  logAborted(name: string, options: DraftOptions): void
   /**
-   * Sets a credential's own limits: what is undefined of them stays as it is, undefined as a whole clears all.
+   * Sets what holds for a credential alone: what is missing stays as it is, undefined as a whole clears all. Another
+   * provider has not answered yet, so what the last one said of itself is forgotten.
    *
    * @throws {VaultError} INPUT in the tutorial format, which has no place for them.
    */
-  setPolicy(name: string, policy: Policy | undefined): void
+  setPolicy(name: string, policy: PolicyChange | undefined): void
   /**
    * Records that the current value has leaked; gives when that was first recorded, in milliseconds since the epoch.
    *
@@ -163,6 +278,13 @@ export interface Draft {
    * @throws {VaultError} EXISTS naming every conflict where those fail, INPUT naming every name that none can have.
    */
   importAll(values: readonly ImportedValue[], options: ImportOptions): readonly ImportStep[]
+}
+
+/** Options of {@link Draft.rollback}. */
+export interface RollbackOptions extends GraceOptions {
+  readonly to?: number | undefined
+  /** The rotation that is journaled at the stage `targets`; takes the place of an interrupted one of that stage. */
+  readonly then?: BeginOptions | undefined
 }
 
 /** Options of {@link Draft.rename}. */

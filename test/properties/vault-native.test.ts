@@ -4,7 +4,14 @@ import { describe, expect, it } from 'vitest'
 import { VaultError } from '../../src/errors.js'
 import type { RawKey } from '../../src/vault/key.js'
 import { MAX_NAME_BYTES } from '../../src/vault/name.js'
-import { formatEntry, isNativeName, parseEntry } from '../../src/vault/native-entry.js'
+import { formatEntry, isNativeName, type NativeVersion, parseEntry } from '../../src/vault/native-entry.js'
+import {
+  compareNames,
+  fromJournal,
+  type JournalEntry,
+  rebuildJournal,
+  toJournal,
+} from '../../src/vault/native-journal.js'
 import { parseVault } from '../../src/vault/open.js'
 import { readNativeVault } from '../vault/independent-reader.js'
 import { secret, VaultWorld, WEEK_SECONDS } from '../vault/vault-support.js'
@@ -101,9 +108,31 @@ describe('a native vault', () => {
   })
 })
 
+const POLICIES = [
+  { max_age: 0 },
+  { grace: 1 },
+  { max_age: 2, grace: 3 },
+  { provider: 'command:["a","b c"]', idempotent: true },
+  {
+    max_age: 2,
+    grace: 3,
+    provider: 'manual',
+    verify: 'scavio',
+    targets: ['file:a', 'env:b#C'],
+    on_rotate: '/bin/true',
+  },
+] as const
+
+/** The members of a version as a file has them. */
+function inFileOrder(version: Partial<NativeVersion>): NativeVersion {
+  const order = ['ver', 'stage', 'n', 'c', 'created', 'since', 'until', 'leaked', 'handle', 'revoke', 'revoke_failed']
+  const members = order.map((name) => [name, version[name as keyof NativeVersion]] as const)
+  return Object.fromEntries(members.filter(([, member]) => member !== undefined)) as unknown as NativeVersion
+}
+
 describe('an entry line', () => {
   const time = fc.date({ min: new Date(0), max: new Date(4e12), noInvalidDate: true }).map((date) => date.toISOString())
-  const version = (stage: 'current' | 'previous') =>
+  const version = (stage: 'pending' | 'current' | 'previous') =>
     fc
       .record(
         {
@@ -114,6 +143,9 @@ describe('an entry line', () => {
           since: time,
           until: time,
           leaked: time,
+          handle: fc.string({ unit: 'binary' }).filter((text) => text.isWellFormed()),
+          revoke: fc.constantFrom('none', 'provider'),
+          revoke_failed: time,
         },
         { requiredKeys: ['ver', 'n', 'c', 'created'] },
       )
@@ -125,15 +157,11 @@ describe('an entry line', () => {
         fc.string({ unit: 'binary', maxLength: 80 }),
         version('current'),
         fc.array(version('previous'), { maxLength: 2 }),
-        fc.option(fc.constantFrom({ max_age: 0 }, { grace: 1 }, { max_age: 2, grace: 3 }), { nil: undefined }),
+        fc.option(version('pending'), { nil: undefined }),
+        fc.option(fc.constantFrom(...POLICIES), { nil: undefined }),
         fc.option(fc.string({ unit: 'binary' }), { nil: undefined }),
-        (name, current, previous, policy, note) => {
-          const versions = [current, ...previous].map(({ ver, stage, n, c, created, since, until, leaked }) => ({
-            ...{ ver, stage, n, c, created },
-            ...(since === undefined ? {} : { since }),
-            ...(until === undefined ? {} : { until }),
-            ...(leaked === undefined ? {} : { leaked }),
-          }))
+        (name, current, previous, pending, policy, note) => {
+          const versions = [current, ...(pending ? [pending] : []), ...previous].map(inFileOrder)
           const entry = {
             versions,
             ...(policy === undefined ? {} : { policy }),
@@ -163,12 +191,72 @@ describe('an entry line', () => {
     '[]',
     '"7d"',
     'null',
+    '{"targets":[]}',
+    '{"targets":"file:a"}',
+    '{"idempotent":false}',
+    '{"verify":1}',
   ])('is refused with the policy %s', (policy) => {
     const versions = '[{"ver":1,"stage":"current","n":"AAAAAAAAAAAAAAAA","c":"","created":"2026-11-23T00:00:00.000Z"}]'
     const line = (member: string) => Buffer.from(`["a",{"versions":${versions}${member}}],\n`)
     expect(parseEntry(line(',"policy":{"max_age":1}'))[1].policy).toEqual({ max_age: 1 })
     expect(() => parseEntry(line(`,"policy":${policy}`))).toThrow(VaultError)
   })
+})
+
+describe('a journal', () => {
+  const text = fc.string({ unit: 'binary', maxLength: 20 }).filter((one) => one.isWellFormed())
+  const element = fc
+    .record(
+      {
+        name: text,
+        ver: fc.integer({ min: 1 }),
+        stage: fc.constantFrom('obtain', 'verify', 'targets'),
+        id: fc.constant('0f'.repeat(16)),
+        started: fc.constant('2026-11-23T00:00:00.000Z'),
+        owner: fc.record({ pid: fc.integer({ min: 1 }), start: text, boot: text, machine: text, namespace: text }),
+        unknown: fc.constant(true),
+        provider: text,
+        verify: text,
+        targets: fc.array(text, { minLength: 1, maxLength: 3 }),
+        on_rotate: text,
+        grace: fc.nat(),
+        reason: text,
+      },
+      { requiredKeys: ['name', 'ver', 'stage', 'id', 'started', 'provider'] },
+    )
+    .map((value) => value as JournalEntry)
+
+  it('is read as it was written, and becomes the same rotations again', () => {
+    fc.assert(
+      fc.property(fc.uniqueArray(element, { selector: ({ name }) => name, maxLength: 4 }), (elements) => {
+        const sorted = elements.toSorted(compareNames)
+        const rotations = sorted.map(fromJournal)
+        const written = rotations.map(toJournal)
+        expect(written).toEqual(sorted)
+        const read = rebuildJournal(JSON.parse(JSON.stringify(written)))
+        expect(JSON.stringify(read)).toBe(JSON.stringify(written))
+        if (written.length > 1) expect(rebuildJournal(written.toReversed())).toBeUndefined()
+        expect(rebuildJournal([...written, ...written.slice(-1)])).toEqual(written.length === 0 ? [] : undefined)
+      }),
+      { numRuns: 200 },
+    )
+  })
+
+  it.each(['stage', 'id', 'started', 'ver', 'provider', 'owner', 'unknown', 'targets'])(
+    'is refused with a wrong %s',
+    (member) => {
+      const good = {
+        name: 'a',
+        ver: 1,
+        stage: 'obtain',
+        id: '0f'.repeat(16),
+        started: '2026-11-23T00:00:00.000Z',
+        provider: '',
+      }
+      expect(rebuildJournal([good])).toEqual([good])
+      expect(rebuildJournal([{ ...good, [member]: [0] }])).toBeUndefined()
+    },
+  )
 })
 
 /** What ought to become of a credential; undefined where the step must be refused. */

@@ -68,7 +68,10 @@ describe('docs/file-format.md', () => {
     const written = membersOf(JSON.stringify({ ...header, keys: [], log: { ...header.log, pending: [] } }))
     expect(documented('{"vault_id"')).toEqual(written)
     expect(documented('{"kid":K,"type":"passphrase"')).toEqual(membersOf(JSON.stringify(header.keys[0])))
-    expect(documented('{"ver"')).toEqual([...membersOf(JSON.stringify(versions[0])), 'until', 'leaked'])
+    expect(documented('{"ver"')).toEqual([
+      ...membersOf(JSON.stringify(versions[0])),
+      ...['until', 'leaked', 'handle', 'revoke', 'revoke_failed'],
+    ])
     expect(written).toContain('tokens_key')
   })
 })

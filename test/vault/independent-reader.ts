@@ -14,6 +14,19 @@ export interface ReadVersion {
   readonly created: string
   readonly since: string | undefined
   readonly until: string | undefined
+  readonly handle?: string
+  readonly revoke?: string
+  readonly revokeFailed?: string
+}
+
+/** A rotation of the journal, as it stands there. */
+export interface ReadRotation {
+  readonly name: string
+  readonly ver: number
+  readonly stage: string
+  readonly id: string
+  readonly owner?: object
+  readonly unknown?: boolean
 }
 
 export interface ReadVault {
@@ -22,9 +35,10 @@ export interface ReadVault {
   readonly count: number
   readonly tokensKey: Buffer
   readonly log: { readonly seq: number; readonly head: string; readonly pending: readonly object[] }
+  readonly journal: readonly ReadRotation[]
   readonly entries: ReadonlyMap<
     string,
-    { readonly note: string | undefined; readonly versions: readonly ReadVersion[] }
+    { readonly note: string | undefined; readonly policy?: object; readonly versions: readonly ReadVersion[] }
   >
 }
 
@@ -35,6 +49,7 @@ interface Header {
   readonly keys: readonly Slot[]
   readonly dek: { readonly id: string; readonly commit: string; readonly count: number }
   readonly tokens_key: string
+  readonly journal: readonly ReadRotation[]
   readonly log: ReadVault['log']
 }
 
@@ -45,7 +60,11 @@ interface Slot {
   readonly wrap: string
 }
 
-type StoredVersion = Omit<ReadVersion, 'value'> & { readonly n: string; readonly c: string }
+type StoredVersion = Omit<ReadVersion, 'value' | 'revokeFailed'> & {
+  readonly n: string
+  readonly c: string
+  readonly revoke_failed?: string
+}
 
 /** Reads a whole vault; throws where anything is not as the document says. */
 export function readNativeVault(
@@ -67,14 +86,15 @@ export function readNativeVault(
   const sealContext = prefixed('mcpvault/1/seal', id, 'tokens_key', header.dek.id)
   const entries = new Map(
     entryLines.map((line) => {
-      const [name, entry] = JSON.parse(line) as [string, { note?: string; versions: StoredVersion[] }]
+      const [name, entry] = JSON.parse(line) as [string, { note?: string; policy?: object; versions: StoredVersion[] }]
       const versions = entry.versions.map((version): ReadVersion => {
         const aad = prefixed('mcpvault/1/entry', id, name, String(version.ver), header.dek.id)
         const value = decrypt(derive('enc'), Buffer.concat([decode(version.n), decode(version.c)]), aad)
-        const { ver, stage, created, since, until } = version
-        return { ver, stage, value, created, since, until }
+        const { ver, stage, created, since, until, handle, revoke, revoke_failed: revokeFailed } = version
+        const rest = { ...(handle ? { handle } : {}), ...(revoke ? { revoke } : {}) }
+        return { ver, stage, value, created, since, until, ...rest, ...(revokeFailed ? { revokeFailed } : {}) }
       })
-      return [name, { note: entry.note, versions }] as const
+      return [name, { note: entry.note, ...(entry.policy ? { policy: entry.policy } : {}), versions }] as const
     }),
   )
   return {
@@ -83,6 +103,7 @@ export function readNativeVault(
     count: header.dek.count,
     tokensKey: decrypt(derive('seal'), decode(header.tokens_key), sealContext),
     log: header.log,
+    journal: header.journal,
     entries,
   }
 }

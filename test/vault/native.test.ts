@@ -105,7 +105,7 @@ describe('versions', () => {
       'first',
       'second',
     ])
-    expect(world.open().describe('a')?.versions).toEqual([
+    expect(world.open().describe('a')?.versions).toMatchObject([
       { version: 2, stage: 'current', createdMs: world.nowMs, sinceMs: world.nowMs, untilMs: undefined },
       { version: 1, stage: 'previous', createdMs: START_MS, sinceMs: START_MS, untilMs },
     ])
