@@ -8,7 +8,7 @@
  * @module
  */
 
-import { Client, errors } from 'undici'
+import { Client, type Dispatcher, errors } from 'undici'
 import { VaultError } from './errors.js'
 
 const CONNECT_TIMEOUT_MS = 5_000
@@ -22,6 +22,14 @@ export interface PostOptions {
   /** For the whole call, from looking up the host to the last byte. */
   readonly timeoutMs: number
   readonly maxBytes: number
+}
+
+/** What any other call sends and how far it may go. */
+export interface RequestOptions extends Omit<PostOptions, 'body' | 'maxBytes'> {
+  readonly method: string
+  readonly body: string | undefined
+  /** Undefined when only the status matters: the body is then dropped unread. */
+  readonly maxBytes?: number
 }
 
 /** What came back: header names in lower case, repeated headers joined by a comma. */
@@ -40,7 +48,18 @@ export interface HttpAnswer {
  *
  * @throws {VaultError} UPSTREAM if there is no whole, unencoded answer of at most `maxBytes` within `timeoutMs`.
  */
-export async function postJson(url: URL, options: PostOptions): Promise<HttpAnswer> {
+export function postJson(url: URL, options: PostOptions): Promise<HttpAnswer> {
+  const headers = { accept: 'application/json', 'content-type': 'application/json', ...options.headers }
+  return sendRequest(url, { ...options, method: 'POST', headers })
+}
+
+/**
+ * Sends one request, with the query of its address, and reads the answer, whatever its status; a redirect is an answer
+ * like any other.
+ *
+ * @throws {VaultError} UPSTREAM as {@link postJson} does.
+ */
+export async function sendRequest(url: URL, options: RequestOptions): Promise<HttpAnswer> {
   const client = new Client(url.origin, {
     // Given outright, so that NODE_TLS_REJECT_UNAUTHORIZED=0 in somebody's environment does not reach a credential.
     connect: { timeout: Math.min(CONNECT_TIMEOUT_MS, options.timeoutMs), rejectUnauthorized: true },
@@ -63,23 +82,18 @@ export async function postJson(url: URL, options: PostOptions): Promise<HttpAnsw
   }
 }
 
-async function exchange(client: Client, url: URL, options: PostOptions): Promise<HttpAnswer> {
+async function exchange(client: Client, url: URL, options: RequestOptions): Promise<HttpAnswer> {
   const answer = await client.request({
-    method: 'POST',
-    path: url.pathname,
-    headers: {
-      accept: 'application/json',
-      'accept-encoding': 'identity',
-      'content-type': 'application/json',
-      'user-agent': 'mcpvault',
-      ...options.headers,
-    },
-    body: options.body,
+    method: options.method as Dispatcher.HttpMethod,
+    path: url.pathname + url.search,
+    headers: { 'accept-encoding': 'identity', 'user-agent': 'mcpvault', ...options.headers },
+    body: options.body ?? null,
   })
   const status = answer.statusCode
   const headers = joinRepeated(answer.headers)
-  const isRead = status >= 200 && status <= 299
-  return { status, headers, body: isRead ? await readBody(answer.body, headers, options.maxBytes) : Buffer.alloc(0) }
+  const { maxBytes } = options
+  const isRead = status >= 200 && status <= 299 && maxBytes !== undefined
+  return { status, headers, body: isRead ? await readBody(answer.body, headers, maxBytes) : Buffer.alloc(0) }
 }
 
 /** A reason that this file found itself; its message is safe to show. */

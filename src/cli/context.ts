@@ -44,6 +44,14 @@ export interface ProgramResult {
   readonly stdout: Buffer
 }
 
+/** A program that runs beside mcpvault, with all that it started and that stayed in its process group. */
+export interface ProgramGroup {
+  /** Ends them with SIGKILL. */
+  kill(): void
+  /** To be called once the program has ended. */
+  release(): void
+}
+
 /** The machine and process that a command runs in. */
 export interface Host {
   readonly pid: number
@@ -72,4 +80,9 @@ export interface Context {
   readDescriptor(fd: number, maxBytes: number): Buffer
   /** Runs a program without a shell and gives its stdout; stderr is inherited. @throws {VaultError} INPUT */
   runProgram(argv: readonly string[], options: { readonly timeoutMs: number; readonly maxBytes: number }): ProgramResult
+  /**
+   * Watches over a program that leads a process group of its own, which a terminal's Ctrl-C does not reach: a signal that
+   * ends mcpvault ends the group first.
+   */
+  guardGroup(pid: number): ProgramGroup
 }

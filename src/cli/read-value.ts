@@ -7,6 +7,7 @@
 
 import { closeSync, openSync, readSync } from 'node:fs'
 import { isSystemError, VaultError } from '../errors.js'
+import { generateValue } from '../rotation/generated-value.js'
 import { Secret } from '../secret.js'
 import type { Context } from './context.js'
 import { absolutePath } from './directories.js'
@@ -41,7 +42,6 @@ export const MAX_VALUE_BYTES = 1024 * 1024
 
 const DEFAULT_LENGTH = 48
 const CHUNK_BYTES = 256 * 1024
-const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
 
 /**
  * Reads a value from the one source that was asked for, or asks on the terminal, twice.
@@ -186,18 +186,4 @@ function isSpace(byte: number | undefined): boolean {
 
 function tooLong(): VaultError {
   return new VaultError('INPUT', 'cannot take the value: it is longer than 1 MiB')
-}
-
-function generateValue(length: number, context: Context): Secret {
-  const value = Buffer.alloc(length)
-  for (let filled = 0; filled < length; ) {
-    const random = context.randomBytes(length)
-    for (const byte of random) {
-      // Bytes above the last multiple of 62 would favour the first letters.
-      if (byte >= 248 || filled >= length) continue
-      value[filled++] = ALPHABET.charCodeAt(byte % 62)
-    }
-    random.fill(0)
-  }
-  return new Secret(value)
 }

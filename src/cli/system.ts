@@ -10,7 +10,7 @@
 import type { SpawnSyncReturns, StdioOptions } from 'node:child_process'
 import { fstatSync, readSync, statSync, writeSync } from 'node:fs'
 import { isSystemError, VaultError } from '../errors.js'
-import type { Context, Host, Input, Output, ProgramResult, Prompter } from './context.js'
+import type { Context, Host, Input, Output, ProgramGroup, ProgramResult, Prompter } from './context.js'
 import type { Answer, TerminalPrompter } from './prompt.js'
 
 const WAIT_MS = 5
@@ -38,6 +38,7 @@ export function systemContext(): Context {
     randomBytes: (length) => process.getBuiltinModule('node:crypto').randomBytes(length),
     readDescriptor,
     runProgram,
+    guardGroup,
   }
 }
 
@@ -227,6 +228,35 @@ function runProgram(
   const result = spawnQuietly(argv, options)
   if (result.error) throw new VaultError('INPUT', `cannot run a program: ${spawnReason(result.error)}`)
   return { exitCode: result.status, signal: result.signal, stdout: result.stdout }
+}
+
+const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const
+const guarded = new Set<number>()
+
+function guardGroup(pid: number): ProgramGroup {
+  if (guarded.size === 0) for (const signal of ENDING_SIGNALS) process.on(signal, endWithGroups)
+  guarded.add(pid)
+  return {
+    kill: () => killGroup(pid),
+    release() {
+      guarded.delete(pid)
+      if (guarded.size === 0) for (const signal of ENDING_SIGNALS) process.off(signal, endWithGroups)
+    },
+  }
+}
+
+function endWithGroups(signal: NodeJS.Signals): void {
+  for (const pid of guarded) killGroup(pid)
+  for (const name of ENDING_SIGNALS) process.off(name, endWithGroups)
+  process.kill(process.pid, signal)
+}
+
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch {
+    // All of it has ended by itself.
+  }
 }
 
 type SpawnResult = Pick<SpawnSyncReturns<Buffer>, 'error' | 'status' | 'signal' | 'stdout'>

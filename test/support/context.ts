@@ -92,6 +92,7 @@ export class TestWorld {
       randomBytes: real.randomBytes,
       readDescriptor: real.readDescriptor,
       runProgram: real.runProgram,
+      guardGroup: real.guardGroup,
     }
   }
 

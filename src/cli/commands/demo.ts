@@ -136,6 +136,7 @@ class Story {
       randomBytes: (length) => this.#context.randomBytes(length),
       readDescriptor: (fd, maxBytes) => this.#context.readDescriptor(fd, maxBytes),
       runProgram: (program, limits) => this.#context.runProgram(program, limits),
+      guardGroup: (pid) => this.#context.guardGroup(pid),
     }
   }
 }
