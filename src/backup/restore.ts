@@ -9,7 +9,6 @@ import { restoreTokens } from '../tokens/restore.js'
 import { runChange } from '../vault/change.js'
 import { commitVault } from '../vault/commit.js'
 import { compareMark, readMark } from '../vault/marks.js'
-import { shellWord } from '../vault/name.js'
 import { NativeVault } from '../vault/native-vault.js'
 import { parseVault } from '../vault/open.js'
 import { appendEvents } from '../vault/outbox.js'
@@ -18,6 +17,7 @@ import { undoLayout } from '../vault/relaid.js'
 import type { LogEvent, VaultAccess } from '../vault/vault.js'
 import { copySet, removeSet } from './backup.js'
 import type { Backup, OpenedBackup } from './read-backup.js'
+import { shellWord } from '../shell-word.js'
 
 /** How a backup is put back. */
 export interface RestoreOptions {

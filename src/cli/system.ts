@@ -31,7 +31,7 @@ export function systemContext(): Context {
       return currentDirectory()
     },
     get home() {
-      return process.env.HOME || process.getBuiltinModule('node:os').homedir()
+      return homeDirectory()
     },
     host: systemHost(),
     now: () => Date.now(),
@@ -47,6 +47,20 @@ function currentDirectory(): string {
     return process.cwd()
   } catch (error) {
     throw new VaultError('IO', 'cannot find a file: the current directory is gone', { cause: error, hints: ['cd ~'] })
+  }
+}
+
+/**
+ * A HOME that is empty or relative would keep keys wherever a command happens to run. A user whom no database knows gets
+ * the root, as containers have it.
+ */
+function homeDirectory(): string {
+  const named = process.env.HOME
+  if (named?.startsWith('/')) return named
+  try {
+    return process.getBuiltinModule('node:os').userInfo().homedir || '/'
+  } catch {
+    return '/'
   }
 }
 

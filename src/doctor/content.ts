@@ -3,12 +3,12 @@ import { VaultError } from '../errors.js'
 import type { Snapshot } from '../storage/store.js'
 import { inspectPath, resolvePath } from '../storage/inspect.js'
 import { compareMark, readMark } from '../vault/marks.js'
-import { shellWord } from '../vault/name.js'
 import { isDamage, parseVault, readAndParse } from '../vault/open.js'
 import { undoLayout } from '../vault/relaid.js'
 import { accessMend } from './files.js'
 import { capFindings, type Finding, findingOf, hasCode } from './finding.js'
 import { type AnyVault, lookingOnly, type Scene } from './scene.js'
+import { shellWord } from '../shell-word.js'
 
 /** How many findings of one kind are listed one by one. */
 export const MOST_LISTED = 20

@@ -2,9 +2,9 @@ import { join } from 'node:path'
 import { inspectAncestors, inspectPath, type PathFact, resolvePath } from '../storage/inspect.js'
 import type { StorageHost } from '../storage/read-file.js'
 import { findTempFiles } from '../storage/temp-file.js'
-import { shellWord } from '../vault/name.js'
 import type { Finding } from './finding.js'
 import type { AnyVault, Scene } from './scene.js'
+import { shellWord } from '../shell-word.js'
 
 /** A file to be looked at, and what it is called in messages. */
 interface Document {
@@ -97,7 +97,11 @@ export function judgeState(
 ): readonly Finding[] {
   const [nearest] = chain
   if (nearest === undefined || (nearest.kind === 'directory' && nearest.isWritable)) return []
-  const mend = nearest.kind === 'directory' ? takeOver(nearest, host) : 'export XDG_STATE_HOME="$HOME/.local/state"'
+  // Somebody else's directory, such as / where there is no home, is not for taking over.
+  const isOwn = nearest.uid === host.uid || nearest.path === directory
+  const make = `sudo install -d -m 700 -o ${host.uid} ${shellWord(directory)}`
+  const mend =
+    nearest.kind !== 'directory' ? 'export XDG_STATE_HOME="$HOME/.local/state"' : isOwn ? takeOver(nearest, host) : make
   const reason =
     nearest.kind === 'directory' ? `"${nearest.path}" cannot be written` : `"${nearest.path}" is no directory`
   const what = `an old copy of the vault would not be noticed: nothing can be kept in "${directory}", since ${reason}`

@@ -2,7 +2,6 @@ import { readBackward } from '../log/read.js'
 import type { LogReport } from '../log/verify.js'
 import { readLog } from '../rotation/ages.js'
 import { parseTimestamp } from '../timestamp.js'
-import { shellWord } from '../vault/name.js'
 import { checkLog } from '../vault/check-log.js'
 import { missingRecords, whenStill } from '../vault/outbox.js'
 import type { VaultAccess } from '../vault/vault.js'
@@ -10,6 +9,7 @@ import { aheadFinding, LatestAhead } from './clock.js'
 import { accessMend } from './files.js'
 import { capFindings, type Finding, findingOf, hasCode } from './finding.js'
 import type { AnyVault, Scene } from './scene.js'
+import { shellWord } from '../shell-word.js'
 
 const MOST_OF_A_KIND = 3
 /** How many records' dates are looked at: what was written longer ago changes nothing any more. */

@@ -1,10 +1,10 @@
 import { parseHeader } from '../tokens/record-line.js'
 import { TokenRecords } from '../tokens/records.js'
-import { shellWord } from '../vault/name.js'
 import { aheadFinding, LatestAhead } from './clock.js'
 import { accessMend } from './files.js'
 import { type Finding, findingOf, hasCode } from './finding.js'
 import { type AnyVault, lookingOnly, type Scene } from './scene.js'
+import { shellWord } from '../shell-word.js'
 
 /** Longest header line that mcpvault writes, with room to spare. */
 const HEADER_BYTES = 256

@@ -15,6 +15,7 @@ import { readFileChecked, type StorageHost } from './read-file.js'
 import { replaceFile } from './replace-file.js'
 import { ConflictError, type HighWaterMarks, type Mark, type Snapshot } from './store.js'
 import { guiseBeside, sweepTempFiles } from './temp-file.js'
+import { shellWord } from '../shell-word.js'
 
 /** What marks need of the world. */
 export interface HighWaterOptions {
@@ -90,7 +91,7 @@ function readMarkFile(path: string, { host }: HighWaterOptions): Snapshot | unde
 function damagedMark(path: string, cause?: unknown): VaultError {
   const command = cause === undefined ? 'rm -i' : 'rm -ri'
   return new VaultError('DAMAGED', `cannot read the ${WHAT} "${path}": it is damaged`, {
-    hints: [`if you trust the vault as it is, start afresh: ${command} "${path}"`],
+    hints: [`if you trust the vault as it is, start afresh: ${command} ${shellWord(path)}`],
     cause,
   })
 }

@@ -2,6 +2,7 @@
 
 import { statSync } from 'node:fs'
 import { isSystemError, VaultError } from '../errors.js'
+import { shellWord } from '../shell-word.js'
 
 const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
@@ -56,7 +57,9 @@ export function ownerHints(path: string, error: unknown): readonly string[] {
   if (!isDenied(error)) return []
   try {
     const { uid } = statSync(path)
-    return [`it belongs to the user with the id ${uid}; to take it over: sudo chown "$(id -u):$(id -g)" "${path}"`]
+    return [
+      `it belongs to the user with the id ${uid}; to take it over: sudo chown "$(id -u):$(id -g)" ${shellWord(path)}`,
+    ]
   } catch {
     return []
   }

@@ -15,6 +15,7 @@ import { describeSelf, formatOwner, isProvablyDead, type Owner, parseOwner } fro
 import { findPlace } from './process-table.js'
 import type { StorageHost } from './read-file.js'
 import { type Guise, removeQuietly, tempPath, writeTempFile } from './temp-file.js'
+import { shellWord } from '../shell-word.js'
 
 /** What a lock needs of the world. */
 export interface LockOptions {
@@ -96,7 +97,7 @@ export class LockClaim {
       return new VaultError('LOCKED', `cannot lock "${this.#path}": other processes keep taking it`)
     const [reason, remedy] =
       found === 'unreadable'
-        ? ['it cannot be read', `rm -ri "${this.#path}"`]
+        ? ['it cannot be read', `rm -ri ${shellWord(this.#path)}`]
         : ['it is not a lock that mcpvault wrote', 'mcpvault doctor --break-lock']
     return new VaultError('LOCKED', `cannot lock "${this.#path}": ${reason}`, {
       hints: [`if no mcpvault is writing, remove it: ${remedy}`],
@@ -261,7 +262,7 @@ export function inspectLock(path: string, { host, now }: Pick<LockOptions, 'host
 export function breakLock({ path, found }: LockSight, { randomBytes }: Pick<LockOptions, 'randomBytes'>): boolean {
   if (found !== undefined) return moveAside(path, found, randomBytes)
   throw new VaultError('IO', `cannot break the lock "${path}": it is no file that can be read`, {
-    hints: [`if no mcpvault is writing, remove it: rm -ri "${path}"`],
+    hints: [`if no mcpvault is writing, remove it: rm -ri ${shellWord(path)}`],
   })
 }
 

@@ -4,6 +4,7 @@ import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync, 
 import { isSystemError, VaultError } from '../errors.js'
 import { ownerHints, wrapSystemError } from './io-error.js'
 import type { Reader, Revision, Snapshot } from './store.js'
+import { shellWord } from '../shell-word.js'
 
 /** The process that reads and writes, as far as storage needs to know it. */
 export interface StorageHost {
@@ -142,10 +143,10 @@ function checkMode(stats: BigIntStats, path: string, { what, warn, host }: ReadO
   const foreign = othersMode(stats)
   if (foreign & 0o022n) {
     throw new VaultError('UNSAFE', `cannot use the ${what} "${path}": other users can write it`, {
-      hints: [`chmod go-w "${path}"`],
+      hints: [`chmod go-w ${shellWord(path)}`],
     })
   }
-  if (foreign & 0o044n) warn?.(`other users can read the ${what} "${path}": chmod 600 "${path}"`)
+  if (foreign & 0o044n) warn?.(`other users can read the ${what} "${path}": chmod 600 ${shellWord(path)}`)
 }
 
 /** Gives the mode bits that let other users in. Where a user has a group of their own, the group's bits let nobody in. */

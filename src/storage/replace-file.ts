@@ -10,6 +10,7 @@ import { describeSystemError, ioError, linkError, wrapSystemError } from './io-e
 import { revisionOf } from './read-file.js'
 import { ConflictError, type ReplaceOptions, type Revision } from './store.js'
 import { type Guise, readBack, removeQuietly, syncDirectory, tempPath, writeTempFile } from './temp-file.js'
+import { shellWord } from '../shell-word.js'
 
 /** How a file is replaced; `path` is never a symbolic link, its target is. */
 export interface ReplaceFileOptions extends ReplaceOptions {
@@ -122,7 +123,7 @@ function linkForEver(path: string): KeptPrevious {
     // A killed upgrade leaves a second name of the very file that is being replaced: that is the backup wanted.
     if (lstatSync(backup, { bigint: true }).ino !== lstatSync(path, { bigint: true }).ino) {
       throw new VaultError('EXISTS', `cannot keep "${backup}": it is there already`, {
-        hints: [`mv -i "${backup}" "${backup}.old"`],
+        hints: [`mv -i ${shellWord(backup)} ${shellWord(`${backup}.old`)}`],
       })
     }
   }
@@ -163,7 +164,7 @@ function removePrevious(path: string, { warn }: ReplaceFileOptions): void {
 
 /** The warning that a `.bak` could not be deleted. */
 export function previousStays(backup: string, reason: string): string {
-  return `"${backup}" may still hold what was removed, since it cannot be deleted (${reason}): rm -ri "${backup}"`
+  return `"${backup}" may still hold what was removed, since it cannot be deleted (${reason}): rm -ri ${shellWord(backup)}`
 }
 
 /** Deletes a file, durably; it need not be there. @throws {VaultError} IO or DURABILITY */

@@ -1,13 +1,13 @@
 /** Changes documents under the store's lock. Loaded only by commands that write. */
 
-import { rmdirSync } from 'node:fs'
+import { accessSync, constants, existsSync, rmdirSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { VaultError } from '../errors.js'
 import { appendFile } from './append-file.js'
 import { ensurePrivateDirectory } from './create-file.js'
 import type { FileStoreOptions } from './file-store.js'
-import { ioError } from './io-error.js'
+import { ioError, ownerHints } from './io-error.js'
 import { type HeldLock, LockClaim, type LockOptions } from './lock.js'
 import { deleteFile, previousStays, replaceFile } from './replace-file.js'
 import { resolveTarget } from './resolve-target.js'
@@ -100,6 +100,7 @@ class FileTransaction implements Transaction {
 
   open(name: DocumentName): Reader | undefined {
     this.#assertRunning()
+    this.#assertWritable(name)
     return this.#options.reader.open(name)
   }
 
@@ -135,6 +136,16 @@ class FileTransaction implements Transaction {
 
   end(): void {
     this.#isOver = true
+  }
+
+  /** What is opened is going to be appended to: that this cannot be is better known before anything else is written. */
+  #assertWritable(name: DocumentName): void {
+    const path = this.#targets[name]
+    try {
+      accessSync(existsSync(path) ? path : dirname(path), constants.W_OK)
+    } catch (error) {
+      throw ioError(`cannot write the ${this.#options.labels[name]} "${path}"`, error, ownerHints(path, error))
+    }
   }
 
   #fence(name: DocumentName): void {

@@ -12,6 +12,7 @@ import {
   type RecordEntry,
   type TokenRecord,
 } from './record-line.js'
+import { shellWord } from '../shell-word.js'
 
 /** What opens token records: an opened vault is one. */
 export type TokenKeys = Pick<Vault, 'tokenStoreId' | 'tokensKey'>
@@ -188,7 +189,7 @@ export class RecordChain {
     return new VaultError('DAMAGED', `cannot use the token records "${this.#path}": ${what}`, {
       hints: [
         'until they are whole again every token is refused; if the key was changed, use the one before',
-        `without a copy to restore: mv "${this.#path}" "${this.#path}.damaged" && mcpvault token revoke --all --accept-restore`,
+        `without a copy to restore: mv ${shellWord(this.#path)} ${shellWord(`${this.#path}.damaged`)} && mcpvault token revoke --all --accept-restore`,
       ],
     })
   }

@@ -10,6 +10,7 @@ import { type DataKeys, deriveDataKeys, macOf, type RandomBytes, sealTokensKey, 
 import { NativeVault, noKey } from './native-vault.js'
 import { readLogTail } from './outbox.js'
 import type { VaultAccess, VaultFormat } from './vault.js'
+import { shellWord } from '../shell-word.js'
 
 /** An empty native vault in memory, with the keys that were drawn for it. */
 export interface FreshVault {
@@ -91,14 +92,17 @@ function refuseSharing({ store }: VaultAccess, transaction: Transaction, format:
     throw new VaultError('EXISTS', `cannot make a vault: the rotation log "${log}" belongs to another one`, {
       hints: [
         'make the vault in a directory of its own, or add --log FILE to every command',
-        `if its vault is gone: mv -i "${log}" "${log}.old"`,
+        `if its vault is gone: mv -i ${shellWord(log)} ${shellWord(`${log}.old`)}`,
       ],
     })
   }
   const tokens = store.locate('tokens')
   if ((transaction.read('tokens')?.bytes.length ?? 0) > 0) {
     throw new VaultError('EXISTS', `cannot make a vault: the token records "${tokens}" belong to another one`, {
-      hints: ['make the vault in a directory of its own', `if their vault is gone: mv -i "${tokens}" "${tokens}.old"`],
+      hints: [
+        'make the vault in a directory of its own',
+        `if their vault is gone: mv -i ${shellWord(tokens)} ${shellWord(`${tokens}.old`)}`,
+      ],
     })
   }
 }

@@ -1,9 +1,9 @@
 import { VaultError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import type { RawKey } from './key.js'
-import { shellWord } from './name.js'
 import { sealText } from './tutorial-vault.js'
 import type { Vault, VaultAccess } from './vault.js'
+import { shellWord } from '../shell-word.js'
 
 /** What a vault can be turned into: plain text, or a tutorial vault under the same raw key. */
 export type ExportFormat = 'json' | 'env' | 'fernet' | 'aes-256-gcm'

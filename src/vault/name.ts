@@ -1,4 +1,7 @@
 import { VaultError } from '../errors.js'
+import { shellWord } from '../shell-word.js'
+
+export { shellWord } from '../shell-word.js'
 
 /** Longest name of a credential, in bytes of UTF-8. */
 export const MAX_NAME_BYTES = 256
@@ -34,18 +37,15 @@ export function unknownName(name: string, names: readonly string[]): VaultError 
 
 /** Builds the error for storing over a credential. */
 export function existsAlready(name: string): VaultError {
-  return new VaultError('EXISTS', `cannot store "${name}": it exists already`, { hints: [`mcpvault rotate ${name}`] })
+  return new VaultError('EXISTS', `cannot store "${name}": it exists already`, {
+    hints: [`mcpvault rotate ${shellWord(name)}`],
+  })
 }
 
 /** Builds the error for renaming to a name that is taken. */
 export function isTaken(name: string, to: string): VaultError {
   const why = name === to ? 'that is its name' : `there is a credential named "${to}"`
   return new VaultError('EXISTS', `cannot rename "${name}" to "${to}": ${why}`, { hints: ['mcpvault list'] })
-}
-
-/** Writes a name or path as a word of a POSIX shell, for commands in hints. */
-export function shellWord(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
 }
 
 /** Finds the name that a typo most likely meant: at most a third of its characters differ. */

@@ -2,7 +2,7 @@ import { VaultError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import { formatUtc } from '../timestamp.js'
 import { type ImportedValue, type ImportOptions, type ImportStep, planImport, refuseConflicts } from './import.js'
-import { checkNewName, existsAlready, isTaken, shellWord, unknownName } from './name.js'
+import { checkNewName, existsAlready, isTaken, unknownName } from './name.js'
 import {
   formatEntry,
   makeEntry,
@@ -31,6 +31,7 @@ import {
   type RollbackOptions,
   type RotatedVersion,
 } from './vault.js'
+import { shellWord } from '../shell-word.js'
 
 /** How many values one data key may encrypt: SP 800-38D section 8.3 bounds random nonces at 2^32. */
 const MAX_ENCRYPTIONS = 2 ** 32

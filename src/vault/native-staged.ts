@@ -3,7 +3,7 @@
 import { VaultError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import { formatUtc } from '../timestamp.js'
-import { shellWord } from './name.js'
+import { shellWord } from '../shell-word.js'
 import { makeEntry, makePolicy, makeVersion, type NativeEntry, type NativeVersion } from './native-entry.js'
 import { advanceEntry, nextVersion } from './native-versions.js'
 import type {

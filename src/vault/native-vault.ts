@@ -2,7 +2,7 @@ import { VaultError } from '../errors.js'
 import { Secret } from '../secret.js'
 import { parseTimestamp } from '../timestamp.js'
 import type { VaultKey } from './key.js'
-import { shellWord, unknownName } from './name.js'
+import { unknownName } from './name.js'
 import { damaged } from './canonical.js'
 import {
   findEntryLine,
@@ -25,6 +25,7 @@ import type {
   Vault,
   VersionChoice,
 } from './vault.js'
+import { shellWord } from '../shell-word.js'
 
 /** A native vault, read-only. Entries are parsed one at a time, when they are asked for. */
 export class NativeVault implements Vault {

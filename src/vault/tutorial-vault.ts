@@ -94,21 +94,21 @@ export class TutorialVault implements Vault {
         hints: ['the other credentials stay usable; store this one anew under another name, or rotate it'],
       })
     }
-    throw new VaultError('WRONG_KEY', 'cannot open the vault: the key does not fit any of its values')
+    throw wrongKey()
   }
 
   /** Refuses a key that opens nothing, before a value is written that the owner's programs could not read. */
   checkKey(): void {
-    const key = this.rawKey()
-    const sealed = [...this.file.members.values()].filter((member) => codecOf(member.text) !== undefined)
-    if (sealed.length > 0 && !this.#opensAny(key)) {
+    if (!this.#mayBeKey()) {
       throw new VaultError('WRONG_KEY', 'cannot change the vault: the key does not fit any of its values', {
         hints: ['nothing was written; programs that use this file hold another MCP_ENCRYPTION_KEY'],
       })
     }
   }
 
+  /** Any key gives some tokens key, so a wrong one is refused here: all records would look damaged under it. */
   tokensKey(storeId: Buffer): Secret {
+    if (!this.#mayBeKey()) throw wrongKey()
     return new Secret(hkdfSha256(this.rawKey().bytes.reveal(), storeId, 'mcpvault/tokens', 32))
   }
 
@@ -116,6 +116,12 @@ export class TutorialVault implements Vault {
   rawKey(): RawKey {
     if (this.#key === undefined) throw noKey()
     return this.#key
+  }
+
+  /** Whether the key opens a value, or there is none to try it on. */
+  #mayBeKey(): boolean {
+    const key = this.rawKey()
+    return this.#opensAny(key) || [...this.file.members.values()].every(({ text }) => codecOf(text) === undefined)
   }
 
   #opensAny(key: RawKey): boolean {
@@ -323,6 +329,10 @@ function openText(key: RawKey, text: string | undefined): Secret | undefined {
   const value =
     codec === 'fernet' ? openFernet(key.bytes.reveal(), text) : codec && openGcmHex(key.bytes.reveal(), text)
   return value && new Secret(value)
+}
+
+function wrongKey(): VaultError {
+  return new VaultError('WRONG_KEY', 'cannot open the vault: the key does not fit any of its values')
 }
 
 function needsNative(what: string): VaultError {

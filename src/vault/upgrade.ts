@@ -13,6 +13,7 @@ import { readAndParse } from './open.js'
 import { appendCommitted, linkEvents, readLogTail, whenStill } from './outbox.js'
 import type { TutorialVault } from './tutorial-vault.js'
 import { type LogEvent, MAX_ENTRIES, type VaultAccess } from './vault.js'
+import { shellWord } from '../shell-word.js'
 
 /** Options of {@link upgradeVault}. */
 export interface UpgradeOptions {
@@ -113,7 +114,10 @@ function keptTokens(old: TutorialVault, { access, transaction, options }: Upgrad
 function foreignTokens({ store }: VaultAccess): VaultError {
   const tokens = store.locate('tokens')
   return new VaultError('EXISTS', `cannot upgrade: the token records "${tokens}" belong to another native vault`, {
-    hints: ['keep one vault in a directory', `if their vault is gone: mv -i "${tokens}" "${tokens}.old"`],
+    hints: [
+      'keep one vault in a directory',
+      `if their vault is gone: mv -i ${shellWord(tokens)} ${shellWord(`${tokens}.old`)}`,
+    ],
   })
 }
 

@@ -1,5 +1,6 @@
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, openSync, writeFileSync } from 'node:fs'
+import { userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
@@ -60,6 +61,18 @@ describe('a working directory that is gone', () => {
     const { status, stderr } = gone('load', 'name', '--vault', 'vault.enc')
     expect([status, stderr]).toEqual([9, expect.stringContaining('the current directory is gone')])
   })
+})
+
+describe('the home directory', () => {
+  it.each(['', 'relative'])(
+    'is that of the user where HOME is "%s": keys never land wherever a command runs',
+    (HOME) => {
+      const bare = { ...env, HOME, XDG_DATA_HOME: undefined, MCPVAULT_FILE: undefined }
+      const args = [child.path, 'main', '["list"]']
+      const { stderr } = spawnSync(process.execPath, args, { env: bare, cwd: temporaryDirectory(), encoding: 'utf8' })
+      expect(stderr).toContain(`looked for "${join(userInfo().homedir, '.local/share/mcpvault')}`)
+    },
+  )
 })
 
 describe('writing', () => {

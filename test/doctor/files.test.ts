@@ -89,7 +89,7 @@ describe('the state directory', () => {
   it('must be one that can be written, or made', () => {
     expect(state({})).toBeUndefined()
     expect(state({ isWritable: false })).toBe('chmod u+rwx /home/me/.local')
-    expect(state({ isWritable: false, uid: 0 })).toBe('sudo chown 1000 /home/me/.local')
+    expect(state({ isWritable: false, uid: 0 })).toBe('sudo install -d -m 700 -o 1000 /home/me/.local/state/mcpvault')
     expect(state({ kind: 'file' })).toBe('export XDG_STATE_HOME="$HOME/.local/state"')
   })
 })

@@ -258,7 +258,7 @@ describe('where nothing can be written', () => {
     const failure = outcome(command)
     expect(failure).toMatchObject({ code: 'IO', message: expect.stringMatching(/: permission denied$/) })
     expect(failure.hints).toEqual([
-      `it belongs to the user with the id 0; to take it over: sudo chown "$(id -u):$(id -g)" "${join(directory, 'log.json')}"`,
+      `it belongs to the user with the id 0; to take it over: sudo chown "$(id -u):$(id -g)" ${join(directory, 'log.json')}`,
     ])
   })
 

@@ -301,7 +301,7 @@ describe('the previous one', () => {
     await put(warned, 'three', { dropsPrevious: true })
     expect(textOf(warned)).toBe('three')
     const stays = (reason: string): string =>
-      `"${vault}.bak" may still hold what was removed, since it cannot be deleted (${reason}): rm -ri "${vault}.bak"`
+      `"${vault}.bak" may still hold what was removed, since it cannot be deleted (${reason}): rm -ri ${vault}.bak`
     expect(warnings).toEqual([
       `cannot keep what is replaced as "${vault}.bak": it is a directory`,
       stays(`cannot delete the previous vault "${vault}.bak": it is a directory`),
@@ -460,7 +460,7 @@ describe('a transaction', () => {
     warned.read('vault')
     warned.read('log')
     await put(warned, 'two')
-    expect(warnings).toEqual([`other users can read the vault "${vault}": chmod 600 "${vault}"`])
+    expect(warnings).toEqual([`other users can read the vault "${vault}": chmod 600 ${vault}`])
     expect(modeOf(vault)).toBe('644')
   })
 

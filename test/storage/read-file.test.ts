@@ -154,14 +154,14 @@ describe('modes', () => {
   test.each(['602', '606', '622', '666', '777'])('%s is refused with the command that mends it', async (mode) => {
     write('content', Number.parseInt(mode, 8))
     const failure = await expectCode('UNSAFE', () => readFileChecked(path, options()))
-    expect(failure.hints).toEqual([`chmod go-w "${path}"`])
+    expect(failure.hints).toEqual([`chmod go-w ${path}`])
     expect(warnings).toEqual([])
   })
 
   test.each(['604', '644'])('%s is read with a warning', (mode) => {
     write('content', Number.parseInt(mode, 8))
     expect(readFileChecked(path, options())?.bytes.toString()).toBe('content')
-    expect(warnings).toEqual([`other users can read the vault "${path}": chmod 600 "${path}"`])
+    expect(warnings).toEqual([`other users can read the vault "${path}": chmod 600 ${path}`])
   })
 
   test('a private group may do what the owner may, another group may not write', async () => {

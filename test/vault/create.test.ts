@@ -54,7 +54,7 @@ describe('a new native vault beside what belongs to another', () => {
       expect(failure.message).toBe(`cannot make a vault: the rotation log "${log}" belongs to another one`)
       expect(failure.hints).toEqual([
         'make the vault in a directory of its own, or add --log FILE to every command',
-        `if its vault is gone: mv -i "${log}" "${log}.old"`,
+        `if its vault is gone: mv -i ${log} ${log}.old`,
       ])
       expect(existsSync(world.path('vault'))).toBe(false)
       expect(readFileSync(log, 'utf8')).toBe(text)

@@ -159,7 +159,7 @@ describe('a mark', () => {
       writeFileSync(path, mark.subarray(0, -5))
       const failure = await expectCode('DAMAGED', use)
       expect(failure.message).toContain(path)
-      expect(failure.hints[0]).toContain(`rm -i "${path}"`)
+      expect(failure.hints[0]).toContain(`rm -i ${path}`)
     }
     rmSync(path)
     await world.put('b', 'x')

@@ -5,10 +5,10 @@ import type { Command } from 'commander'
 import { DAY_SECONDS } from '../../duration.js'
 import { VaultError } from '../../errors.js'
 import { type StandIn, startStandIn } from '../../search/stand-in.js'
-import { shellWord } from '../../vault/name.js'
 import { addCommand } from '../command.js'
 import type { Context, Input } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
+import { shellWord } from '../../shell-word.js'
 
 const DEMO: CommandShape<GlobalOptions> = {
   name: 'demo',

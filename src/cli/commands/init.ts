@@ -7,7 +7,6 @@ import { createPrivateFile, ensurePrivateDirectory } from '../../storage/create-
 import { sweepOldTempFiles } from '../../storage/temp-file.js'
 import { createVault } from '../../vault/create.js'
 import { formatRawKey, type KeySpelling, RAW_KEY_BYTES, type RawKey, type VaultKey } from '../../vault/key.js'
-import { shellWord } from '../../vault/name.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import { absolutePath } from '../directories.js'
@@ -16,6 +15,7 @@ import { defaultKeyFile, findRawKey } from '../key-source.js'
 import { createAccess, createWarner, defaultVaultPath } from '../open-vault.js'
 import { createPrinter } from '../printer.js'
 import { askTwice, canAsk } from '../read-value.js'
+import { shellWord } from '../../shell-word.js'
 
 /** Options of `init`. */
 export interface InitOptions extends GlobalOptions {

@@ -59,7 +59,8 @@ function summary(report: LogReport, isVerified: boolean): string {
       : isVerified
         ? 'its head is the one in the vault'
         : 'its head is the one in the vault, which was not verified since no key was given'
-  return `${report.records} records hold together${foreign}; ${anchor}`
+  const records = report.records === 1 ? '1 record holds' : `${report.records} records hold`
+  return `${records} together${foreign}; ${anchor}`
 }
 
 function broken(report: LogReport, path: string): VaultError {

@@ -57,6 +57,19 @@ describe('rotate', () => {
     expect(world.stderr).toBe('')
   })
 
+  it('changes nothing when the log could not be written', async () => {
+    for (const world of [await nativeWorld(), await emptyTutorialWorld()]) {
+      await store(world, 'name', 'first')
+      await succeed(world, 'token', 'create', '--tools', 'x')
+      expect(await fail(world, 'rotate', 'name', '--generate', '--log', 'missing/log.json')).toMatchObject({
+        status: 9,
+        code: 'IO',
+      })
+      expect(await succeed(world, 'load', 'name')).toBe('first\n')
+      await rotate(world, 'name', 'second')
+    }
+  })
+
   it('refuses a name that is not there, with a suggestion, before it asks for a value; --create stores it', async () => {
     const world = await nativeWorld()
     await store(world, 'scavio_api_key', 'first')

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { TestWorld } from '../../support/context.js'
@@ -7,8 +7,10 @@ import {
   emptyTutorialWorld,
   fail,
   json,
+  KEY,
   memberNames,
   nativeWorld,
+  OTHER_KEY,
   store,
   succeed,
   tutorialWorld,
@@ -50,6 +52,20 @@ describe('token create', () => {
     )
     expect(await succeed(world, 'token', 'create', '--tools', 'x', '--quiet')).toMatch(/^mcpv_/)
     expect(world.stderr).toBe('')
+  })
+
+  it('takes no key that opens nothing of a tutorial vault: its records would not hold under the right one', async () => {
+    const world = await emptyTutorialWorld()
+    await store(world, 'name', 'value')
+    world.env.MCP_ENCRYPTION_KEY = OTHER_KEY
+    expect(await fail(world, 'token', 'create', '--tools', 'x')).toMatchObject({ status: 5, code: 'WRONG_KEY' })
+    expect(existsSync(join(world.directory, RECORDS))).toBe(false)
+    world.env.MCP_ENCRYPTION_KEY = KEY
+    const token = await create(world)
+    world.env.MCP_ENCRYPTION_KEY = OTHER_KEY
+    expect(await fail(world, 'token', 'list')).toMatchObject({ status: 5, code: 'WRONG_KEY' })
+    world.env.MCPVAULT_TOKEN = token
+    expect(await fail(world, 'token', 'check', '--tool', 'web_search')).toMatchObject({ status: 5, code: 'WRONG_KEY' })
   })
 
   it('gives id, scope and token in JSON', async () => {
