@@ -7,10 +7,24 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 
 /** The rooms of src/, each with the rooms that it may look into. `.` holds the files that stand outside of any room. */
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
-  cli: ['doctor', 'backup', 'rotation', 'search', 'tokens', 'clients', 'redact', 'vault', 'log', 'storage', 'crypto'],
+  cli: [
+    'doctor',
+    'backup',
+    'rotation',
+    'exec',
+    'search',
+    'tokens',
+    'clients',
+    'redact',
+    'vault',
+    'log',
+    'storage',
+    'crypto',
+  ],
   backup: ['rotation', 'tokens', 'vault', 'log', 'storage', 'crypto'],
   doctor: ['rotation', 'tokens', 'vault', 'log', 'storage'],
   rotation: ['search', 'tokens', 'clients', 'redact', 'vault', 'log', 'storage', 'crypto'],
+  exec: ['search', 'tokens', 'redact', 'vault', 'log', 'storage', 'crypto'],
   search: ['redact', 'vault', 'log', 'storage', 'crypto'],
   tokens: ['vault', 'log', 'storage', 'crypto'],
   clients: ['redact', 'vault', 'log', 'storage'],

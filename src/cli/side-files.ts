@@ -5,6 +5,7 @@
  */
 
 import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { followLinks } from '../storage/resolve-target.js'
 import type { DocumentName } from '../storage/store.js'
 import type { VaultAccess } from '../vault/vault.js'
@@ -15,6 +16,7 @@ export function sideFiles(locate: (name: DocumentName) => string): ReadonlyMap<s
   return new Map([
     [followLinks(locate('log')), 'the rotation log'],
     [followLinks(locate('tokens')), 'the token records'],
+    [join(dirname(vault), 'mcp_holders.jsonl'), 'the registry of holders'],
     [`${vault}.lock`, 'the lock of the vault'],
     [`${vault}.bak`, 'the generation before of the vault'],
     [`${vault}.tutorial.bak`, 'what the vault was before its upgrade'],
