@@ -1,14 +1,17 @@
 /**
- * One HTTP call with a credential in its headers, over undici: the only file that imports it, and slow to load, so
+ * HTTP calls with a credential in their headers, over undici: the only file that imports it, and slow to load, so
  * import this file when a call is really made.
  *
- * A call is bounded in time and bytes, follows no redirect, takes no compressed answer, and ends with its connection
- * closed. Errors are made here from closed words: undici's own carry pieces of the answer, so none is ever attached.
+ * A call is bounded in time and bytes, follows no redirect and takes no compressed answer. `postJson` makes one call and
+ * ends its connection; an `HttpOrigin` keeps connections for many. Errors are made here from closed words: undici's own
+ * carry pieces of the answer, so none is ever attached.
  *
  * @module
  */
 
-import { Client, type Dispatcher, errors } from 'undici'
+import type { IncomingHttpHeaders } from 'node:http'
+import type { LookupFunction } from 'node:net'
+import { Client, type Dispatcher, errors, Pool } from 'undici'
 import { VaultError } from './errors.js'
 
 const CONNECT_TIMEOUT_MS = 5_000
@@ -120,15 +123,204 @@ async function readBody(
   return Buffer.concat(chunks, length)
 }
 
-function joinRepeated(headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {
+function joinRepeated(headers: IncomingHttpHeaders): Record<string, string> {
   const entries = Object.entries(headers).map(([name, value]) => [name, [value ?? ''].flat().join(', ')] as const)
   return Object.fromEntries(entries)
+}
+
+/** How an {@link HttpOrigin} connects. */
+export interface OriginOptions {
+  /** Finds the addresses of the host; to refuse some, give an error. Not asked for a host that is an address. */
+  readonly lookup: LookupFunction
+  /** How many connections there may be at once. */
+  readonly connections: number
+}
+
+/** One request to an origin. */
+export interface SendOptions {
+  readonly method: 'POST' | 'GET' | 'DELETE'
+  /** With its query. */
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: string | undefined
+  /** Until the head of the answer has come. */
+  readonly headersTimeoutMs: number
+  /** Called when a connection is there and nothing has been written yet; what it throws keeps the request from going. */
+  readonly beforeSend: () => void
+  readonly signal: AbortSignal
+}
+
+/** The head of an answer, and its body as it comes. */
+export interface OriginAnswer {
+  readonly status: number
+  readonly headers: HttpAnswer['headers']
+  /** To be read to its end or cancelled. Fails with {VaultError} UPSTREAM if it is cut short. */
+  readonly body: AnswerStream
+}
+
+/** Connections to one origin, kept for the next request. */
+export class HttpOrigin {
+  readonly #pool: Pool
+  readonly #host: string
+
+  constructor(origin: URL, { lookup, connections }: OriginOptions) {
+    this.#host = origin.host
+    this.#pool = new Pool(origin.origin, {
+      connections,
+      connect: { timeout: CONNECT_TIMEOUT_MS, rejectUnauthorized: true, lookup },
+      bodyTimeout: 0,
+    })
+  }
+
+  /**
+   * Sends a request and gives the head of its answer, whatever its status.
+   *
+   * @throws {VaultError} UPSTREAM if there is none; `cause` is {@link NotSent} if nothing of the request was sent. And
+   * what `beforeSend` throws.
+   */
+  send(options: SendOptions): Promise<OriginAnswer> {
+    const { method, path, headers, body, headersTimeoutMs } = options
+    return new Promise((resolve, reject) => {
+      const exchange = new OriginExchange(this.#host, options, { resolve, reject })
+      this.#pool.dispatch({ method, path, headers, body: body ?? null, headersTimeout: headersTimeoutMs }, exchange)
+    })
+  }
+
+  /** Ends all connections at once. */
+  async close(): Promise<void> {
+    await this.#pool.destroy()
+  }
+}
+
+/** Marks a failure before the first byte: the request may be made again without being made twice. */
+export class NotSent extends Error {}
+
+/** How much of a body waits to be read before the upstream is slowed down, in bytes. */
+const MOST_WAITING = 1024 * 1024
+
+/** The body of an answer as a stream of chunks; read by one reader. */
+export class AnswerStream implements AsyncIterable<Buffer> {
+  readonly #controller: Dispatcher.DispatchController
+  readonly #chunks: Buffer[] = []
+  #waiting = 0
+  #end: { readonly error?: unknown } | undefined
+  #wake: (() => void) | undefined
+
+  constructor(controller: Dispatcher.DispatchController) {
+    this.#controller = controller
+  }
+
+  push(chunk: Buffer): void {
+    this.#chunks.push(chunk)
+    this.#waiting += chunk.length
+    if (this.#waiting > MOST_WAITING) this.#controller.pause()
+    this.#wake?.()
+  }
+
+  end(error?: unknown): void {
+    this.#end ??= error === undefined ? {} : { error }
+    this.#wake?.()
+  }
+
+  /** Ends the request. */
+  cancel(): void {
+    if (this.#end === undefined) this.#controller.abort(new Refusal('cancelled'))
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
+    try {
+      for (;;) {
+        const chunk = this.#chunks.shift()
+        if (chunk !== undefined) {
+          this.#waiting -= chunk.length
+          if (this.#controller.paused && this.#waiting <= MOST_WAITING) this.#controller.resume()
+          yield chunk
+        } else if (this.#end === undefined) await this.#more()
+        else if ('error' in this.#end) throw this.#end.error
+        else return
+      }
+    } finally {
+      this.cancel()
+    }
+  }
+
+  async #more(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve
+    })
+    this.#wake = undefined
+  }
+}
+
+interface Settle {
+  readonly resolve: (answer: OriginAnswer) => void
+  readonly reject: (reason: unknown) => void
+}
+
+class OriginExchange implements Dispatcher.DispatchHandler {
+  readonly #host: string
+  readonly #options: SendOptions
+  readonly #settle: Settle
+  #refusal: unknown
+  #stream: AnswerStream | undefined
+  #wasSent = false
+  #forget = (): void => {}
+
+  constructor(host: string, options: SendOptions, settle: Settle) {
+    this.#host = host
+    this.#options = options
+    this.#settle = settle
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    const { signal, beforeSend } = this.#options
+    try {
+      if (signal.aborted) throw new Refusal('cancelled')
+      beforeSend()
+    } catch (error) {
+      this.#refusal = error
+      throw error
+    }
+    this.#wasSent = true
+    const abort = (): void => controller.abort(new Refusal('cancelled'))
+    signal.addEventListener('abort', abort, { once: true })
+    this.#forget = () => signal.removeEventListener('abort', abort)
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
+    if (status < 200) return
+    this.#stream = new AnswerStream(controller)
+    this.#settle.resolve({ status, headers: joinRepeated(headers), body: this.#stream })
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#stream?.push(chunk)
+  }
+
+  onResponseEnd(): void {
+    this.#forget()
+    this.#stream?.end()
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#forget()
+    const cause = this.#wasSent ? {} : { cause: new NotSent('nothing was sent') }
+    const reason = reasonOf(error)
+    const failure =
+      this.#refusal !== undefined && !(this.#refusal instanceof Refusal)
+        ? this.#refusal
+        : new VaultError('UPSTREAM', `cannot call "${this.#host}": ${reason}`, cause)
+    if (this.#stream === undefined) this.#settle.reject(failure)
+    else this.#stream.end(failure)
+  }
 }
 
 /** Names a failure in closed words: members of undici's errors (`data`) hold bytes of the answer. */
 function reasonOf(error: unknown): string {
   if (error instanceof Refusal) return error.message
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  if (code === 'UND_ERR_HEADERS_TIMEOUT') return 'it did not answer in time'
+  if (code === 'MCPVAULT_PRIVATE_ADDRESS') return 'its address is private, and the configuration does not name it'
   if (code === 'UND_ERR_CONNECT_TIMEOUT') return `could not connect within ${CONNECT_TIMEOUT_MS / 1000} s`
   if (/^(ENOTFOUND|EAI_[A-Z]+)$/.test(code)) return `could not find the host (${code})`
   if (/^(ECONNREFUSED|E(HOST|NET)(UNREACH|DOWN)|ETIMEDOUT|EADDRNOTAVAIL|EACCES|EPERM)$/.test(code)) {

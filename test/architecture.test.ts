@@ -8,6 +8,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 /** The rooms of src/, each with the rooms that it may look into. `.` holds the files that stand outside of any room. */
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
   cli: [
+    'gateway',
     'doctor',
     'backup',
     'rotation',
@@ -21,6 +22,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'storage',
     'crypto',
   ],
+  gateway: ['rotation', 'exec', 'search', 'tokens', 'clients', 'redact', 'vault', 'log', 'storage', 'crypto'],
   backup: ['rotation', 'tokens', 'vault', 'log', 'storage', 'crypto'],
   doctor: ['rotation', 'tokens', 'vault', 'log', 'storage'],
   rotation: ['search', 'tokens', 'clients', 'redact', 'vault', 'log', 'storage', 'crypto'],
@@ -42,7 +44,9 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   '@inquirer/prompts': ['src/cli/prompt.ts'],
   chalk: ['src/cli/output.ts'],
   'cli-table3': ['src/cli/output.ts'],
+  pino: ['src/gateway/log.ts'],
   undici: ['src/http.ts'],
+  zod: ['src/gateway/config.ts'],
   'jsonc-parser': ['src/clients/jsonc.ts'],
   'toml-eslint-parser': ['src/clients/toml.ts'],
 }

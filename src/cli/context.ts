@@ -76,6 +76,8 @@ export interface Context {
   /** Milliseconds since the epoch. */
   now(): number
   randomBytes(length: number): Buffer
+  /** Calls `listener` at each signal of this name instead of ending the process; gives a function that ends that. */
+  onSignal(name: 'SIGHUP' | 'SIGINT' | 'SIGTERM', listener: () => void): () => void
   /** Reads an inherited descriptor to its end (`--key-fd`). @throws {VaultError} INPUT */
   readDescriptor(fd: number, maxBytes: number): Buffer
   /** Runs a program without a shell and gives its stdout; stderr is inherited. @throws {VaultError} INPUT */

@@ -36,6 +36,10 @@ export function systemContext(): Context {
     host: systemHost(),
     now: () => Date.now(),
     randomBytes: (length) => process.getBuiltinModule('node:crypto').randomBytes(length),
+    onSignal: (name, listener) => {
+      process.on(name, listener)
+      return () => void process.off(name, listener)
+    },
     readDescriptor,
     runProgram,
     guardGroup,

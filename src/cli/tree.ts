@@ -184,6 +184,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         summary: 'searches the web with the stored key, for whoever holds a token',
         load: async () => (await import('./commands/search.js')).addSearchCommand,
       },
+      {
+        name: 'serve',
+        summary: 'stands in front of MCP servers: checks tokens, puts credentials in',
+        load: async () => (await import('./commands/serve.js')).addServeCommand,
+      },
     ],
   },
   {

@@ -102,6 +102,11 @@ export interface Store {
 /** Somebody replaced or wrote the document between reading and committing. Start again from reading. */
 export class ConflictError extends Error {
   override readonly name = 'ConflictError'
+
+  /** By name: the built program holds this class once in every file that writes. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return value instanceof Error && value.name === 'ConflictError'
+  }
 }
 
 /** The furthest state of a vault that this machine has seen, kept outside of it so that an old copy is noticed. */

@@ -90,6 +90,7 @@ export class TestWorld {
       host: { pid: real.host.pid, platform: real.host.platform, uid: real.host.uid, user: 'tester@machine' },
       now: () => this.nowMs,
       randomBytes: real.randomBytes,
+      onSignal: real.onSignal,
       readDescriptor: real.readDescriptor,
       runProgram: real.runProgram,
       guardGroup: real.guardGroup,

@@ -134,6 +134,7 @@ class Story {
       host,
       now: () => this.#context.now() + (step.days ?? 0) * DAY_SECONDS * 1000,
       randomBytes: (length) => this.#context.randomBytes(length),
+      onSignal: (name, listener) => this.#context.onSignal(name, listener),
       readDescriptor: (fd, maxBytes) => this.#context.readDescriptor(fd, maxBytes),
       runProgram: (program, limits) => this.#context.runProgram(program, limits),
       guardGroup: (pid) => this.#context.guardGroup(pid),

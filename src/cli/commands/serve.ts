@@ -1,0 +1,136 @@
+import { dirname, join } from 'node:path'
+import type { Command } from 'commander'
+import { VaultError } from '../../errors.js'
+import { readFileChecked } from '../../storage/read-file.js'
+import { followLinks } from '../../storage/resolve-target.js'
+import type { VaultAccess } from '../../vault/vault.js'
+import { addCommand } from '../command.js'
+import type { Context } from '../context.js'
+import { absolutePath } from '../directories.js'
+import type { CommandShape, Flag, GlobalOptions } from '../flags.js'
+import { accessVault } from '../open-vault.js'
+
+/** Options of `serve`. */
+export interface ServeOptions extends GlobalOptions {
+  readonly config?: string
+  readonly listen?: ListenAddress
+  readonly tlsCert?: string
+  readonly tlsKey?: string
+  readonly allowRemote: boolean
+  readonly allowHosts: readonly string[]
+  readonly allowOrigins: readonly string[]
+}
+
+/** Where to listen. */
+export interface ListenAddress {
+  readonly host: string
+  readonly port: number
+}
+
+/** Where the gateway's configuration is, for every command that reads it. */
+export const CONFIG_FLAG: Flag = {
+  key: 'config',
+  long: '--config',
+  value: 'FILE',
+  help: 'the gateway configuration (mcpvault.json beside the vault)',
+}
+
+const DEFAULT_LISTEN: ListenAddress = { host: '127.0.0.1', port: 8808 }
+const MAX_PEM_BYTES = 1024 * 1024
+
+const SERVE: CommandShape<ServeOptions> = {
+  name: 'serve',
+  flags: [
+    CONFIG_FLAG,
+    {
+      key: 'listen',
+      long: '--listen',
+      value: 'HOST:PORT',
+      help: 'where to listen (127.0.0.1:8808)',
+      parse: parseListen,
+    },
+    { key: 'tlsCert', long: '--tls-cert', value: 'FILE', help: 'the certificate chain, in PEM' },
+    { key: 'tlsKey', long: '--tls-key', value: 'FILE', help: 'the key of the certificate, in PEM' },
+    { key: 'allowRemote', long: '--allow-remote', help: 'listen where other machines can connect; needs TLS' },
+    {
+      key: 'allowHosts',
+      long: '--allow-host',
+      value: 'NAME',
+      help: 'a host name that clients reach it by',
+      isList: true,
+    },
+    {
+      key: 'allowOrigins',
+      long: '--allow-origin',
+      value: 'ORIGIN',
+      help: 'an origin of web pages that may call',
+      isList: true,
+    },
+  ],
+  refuseExtra: 'cannot serve: there are too many arguments',
+  examples: [
+    ['stand in front of the servers of mcpvault.json', 'mcpvault serve'],
+    ['another configuration and port', 'mcpvault serve --config team.json --listen 127.0.0.1:9000'],
+    [
+      'for other machines',
+      'mcpvault serve --listen 0.0.0.0:8808 --allow-remote --tls-cert cert.pem --tls-key key.pem --allow-host mcp.example',
+    ],
+  ],
+}
+
+/** Registers `serve`. */
+export function addServeCommand(parent: Command, context: Context, run = runServe): void {
+  addCommand(parent, SERVE, (options) => run(options, context))
+}
+
+/** Serves MCP with the credentials of the vault until a signal ends it. */
+export async function runServe(options: ServeOptions, context: Context): Promise<void> {
+  const tls = readTls(options, context)
+  const access = await accessVault(options, context, 'needed')
+  const { runGateway } = await import('../../gateway/serve.js')
+  await runGateway(
+    {
+      configPath: configPath(options, access, context),
+      listen: options.listen ?? DEFAULT_LISTEN,
+      tls,
+      allowRemote: options.allowRemote,
+      hosts: options.allowHosts,
+      origins: options.allowOrigins,
+    },
+    {
+      access,
+      host: context.host,
+      writeLog: (line) => context.stderr.write(line),
+      onSignal: (name, listener) => context.onSignal(name, listener),
+      monotonicMs: () => performance.now(),
+    },
+  )
+}
+
+/** `--config`, else `mcpvault.json` beside the vault file itself. */
+export function configPath({ config }: Pick<ServeOptions, 'config'>, access: VaultAccess, context: Context): string {
+  if (config !== undefined) return absolutePath(config, context)
+  return join(dirname(followLinks(access.store.locate('vault'))), 'mcpvault.json')
+}
+
+function readTls({ tlsCert, tlsKey }: ServeOptions, context: Context): { cert: Buffer; key: Buffer } | undefined {
+  if (tlsCert === undefined && tlsKey === undefined) return undefined
+  if (tlsCert === undefined || tlsKey === undefined) {
+    throw new VaultError('USAGE', 'cannot use TLS: it takes both --tls-cert and --tls-key')
+  }
+  const read = (path: string, what: string): Buffer => {
+    const snapshot = readFileChecked(absolutePath(path, context), { what, host: context.host, maxBytes: MAX_PEM_BYTES })
+    if (snapshot === undefined) throw new VaultError('NOT_FOUND', `no ${what} at "${path}"`)
+    return snapshot.bytes
+  }
+  return { cert: read(tlsCert, 'TLS certificate'), key: read(tlsKey, 'TLS key') }
+}
+
+function parseListen(text: string): ListenAddress {
+  const match = /^(\[[0-9a-f:.]+\]|[^:[\]]+):(\d{1,5})$/i.exec(text)
+  const port = Number(match?.[2] ?? Number.NaN)
+  if (match?.[1] === undefined || !(port <= 65_535)) {
+    throw new VaultError('USAGE', 'cannot read --listen: expected HOST:PORT, such as 127.0.0.1:8808 or [::1]:8808')
+  }
+  return { host: match[1], port }
+}

@@ -1,0 +1,311 @@
+/**
+ * The MCP gateway: judges the token of every request, records it, lets an upstream carry it with the credential put in,
+ * and hands the answer on without the credential and without what the token may not see.
+ *
+ * `frame.ts` reads messages, `decide.ts` says what they ask for, `token-guard.ts` judges; `upstream.ts` is what stands
+ * behind; `http-front.ts` is what clients see; `serve.ts` puts it all together.
+ *
+ * @module
+ */
+
+import { VaultError } from '../errors.js'
+import type { AuditLog, AuditResult } from './audit.js'
+import type { ClientAnswer, ClientRequest } from './client.js'
+import type { TokenScope } from '../tokens/caveats.js'
+import type { Refusal } from '../tokens/verify.js'
+import { checkHeaders, type Demand, demandOf, GENERAL_DEMAND, isModern, isTokenRefused } from './decide.js'
+import { createFilter, type MessageFilter } from './filter.js'
+import { type Frame, parseFrame } from './frame.js'
+import type { Metrics } from './metrics.js'
+import { formatRpcError, formatToolError, RPC_CODES, RpcError, UNAUTHORIZED } from './rpc.js'
+import { formatEvent } from './sse.js'
+import type { Admission, TokenGuard } from './token-guard.js'
+import { traceOf } from './trace.js'
+import type { AnswerBody, Upstream, UpstreamAnswer } from './upstream.js'
+
+/** What the gateway is made of. */
+export interface GatewayParts {
+  readonly guard: TokenGuard
+  readonly audit: AuditLog
+  readonly metrics: Metrics
+  /** Told what goes wrong on our side; never anything of a message. */
+  readonly report: (what: string, error: unknown) => void
+  /** A clock that never goes back, in milliseconds. */
+  readonly monotonicMs: () => number
+}
+
+/** Which token began a session; sessions are forgotten oldest first. */
+const MOST_SESSIONS = 10_000
+
+/** Carries requests to upstreams. */
+export class Gateway {
+  readonly #parts: GatewayParts
+  readonly #sessions = new Map<string, string>()
+
+  constructor(parts: GatewayParts) {
+    this.#parts = parts
+  }
+
+  /** Answers a client's request; never throws. */
+  async handle(upstream: Upstream, request: ClientRequest): Promise<ClientAnswer> {
+    try {
+      const call = new Call(this.#parts, upstream, { request, sessions: this.#sessions })
+      return await call.answer()
+    } catch (error) {
+      return this.#explain(upstream, error)
+    }
+  }
+
+  #explain(upstream: Upstream, error: unknown): ClientAnswer {
+    if (error instanceof Unauthorized) return unauthorized()
+    if (error instanceof RpcError) return rpcAnswer(error)
+    if (!(error instanceof VaultError)) this.#parts.report('a request broke the gateway', error)
+    else this.#parts.report(`cannot serve "${upstream.name}"`, error)
+    return rpcAnswer(new RpcError(RPC_CODES.unavailable, 'The gateway cannot work now', { status: 503 }))
+  }
+}
+
+/** The token as a whole is refused. */
+class Unauthorized extends Error {}
+
+function unauthorized(): ClientAnswer {
+  // Without `resource_metadata`: a client that is shown OAuth stops sending its own header.
+  return {
+    status: 401,
+    headers: { 'www-authenticate': 'Bearer error="invalid_token"', 'content-type': 'application/json' },
+    body: formatRpcError(RPC_CODES.refused, UNAUTHORIZED, null),
+  }
+}
+
+function rpcAnswer({ code, message, status, id }: RpcError): ClientAnswer {
+  return { status, headers: { 'content-type': 'application/json' }, body: formatRpcError(code, message, id) }
+}
+
+interface CallOptions {
+  readonly request: ClientRequest
+  /** Session id to token id. */
+  readonly sessions: Map<string, string>
+}
+
+/** One request on its way. */
+class Call {
+  readonly #parts: GatewayParts
+  readonly #upstream: Upstream
+  readonly #request: ClientRequest
+  readonly #sessions: Map<string, string>
+  #tokenId = ''
+  #auditId = ''
+  #startMs = 0
+
+  constructor(parts: GatewayParts, upstream: Upstream, { request, sessions }: CallOptions) {
+    this.#parts = parts
+    this.#upstream = upstream
+    this.#request = request
+    this.#sessions = sessions
+  }
+
+  async answer(): Promise<ClientAnswer> {
+    const { verb, headers } = this.#request
+    // Before the body is read: nobody without a token may make us hold 4 MiB.
+    this.#judge(GENERAL_DEMAND, undefined)
+    this.#checkSession(headers['mcp-session-id'])
+    if (verb !== 'POST') return this.#carry(undefined, GENERAL_DEMAND)
+    const frame = parseFrame(await this.#request.readBody())
+    try {
+      checkHeaders(frame, headers)
+      return await this.#carry(
+        frame,
+        demandOf(frame, (tool) => this.#upstream.tokenTool(tool)),
+      )
+    } catch (error) {
+      if (error instanceof RpcError) throw withId(error, frame)
+      if (error instanceof VaultError) return this.#explainTo(frame, error)
+      throw error
+    }
+  }
+
+  async #carry(frame: Frame | undefined, demand: Demand): Promise<ClientAnswer> {
+    const admission = await this.#accept(frame, demand)
+    if (admission === undefined) return refusalTo(frame, demand)
+    this.#recordIntent(frame, demand)
+    try {
+      const answer = await this.#upstream.exchange({
+        verb: this.#request.verb,
+        frame,
+        headers: this.#request.headers,
+        signal: this.#request.signal,
+        checkAgain: () => this.#checkAgain(demand, frame),
+      })
+      this.#bindSession(frame, answer)
+      return this.#handOn(frame, answer, admission.status.scope)
+    } catch (error) {
+      const reason = error instanceof VaultError ? error.message : error instanceof RpcError ? 'refused' : 'internal'
+      this.#recordResult({ outcome: this.#request.signal.aborted ? 'cancelled' : 'failed', reason })
+      throw error
+    }
+  }
+
+  /**
+   * Judges what is asked for and spends a call of the token; gives undefined if a live token does not allow it.
+   *
+   * @throws {Unauthorized} if the token is refused as a whole.
+   */
+  async #accept(frame: Frame | undefined, demand: Demand): Promise<Admission | undefined> {
+    const admission = this.#judge(demand, frame)
+    const allowance = admission?.allowance
+    if (allowance === undefined) return admission
+    const { guard } = this.#parts
+    if (!guard.takeRate(allowance)) return this.#denied('rate', frame, demand)
+    return (await guard.spend(allowance)) ? admission : this.#denied('calls', frame, demand)
+  }
+
+  #judge(demand: Demand, frame: Frame | undefined): Admission | undefined {
+    const verdict = this.#parts.guard.judge(this.#request.token, demand)
+    if (!verdict.allowed) return this.#denied(verdict.reason, frame, demand)
+    this.#tokenId = verdict.status.id
+    return verdict
+  }
+
+  #denied(reason: Refusal, frame: Frame | undefined, demand: Demand): undefined {
+    this.#recordRefusal(reason, frame, demand)
+    if (isTokenRefused(reason)) throw new Unauthorized()
+    return undefined
+  }
+
+  #checkAgain(demand: Demand, frame: Frame | undefined): void {
+    const verdict = this.#parts.guard.judge(this.#request.token, demand)
+    // The call that is being made has been spent by now, perhaps as the last one.
+    if (verdict.allowed || verdict.reason === 'calls' || verdict.reason === 'counters') return
+    this.#denied(verdict.reason, frame, demand)
+    throw new RpcError(RPC_CODES.refused, UNAUTHORIZED, { id: frame?.id ?? null })
+  }
+
+  /** A session belongs to the token that began it: its id is no second way in. */
+  #checkSession(session: string | undefined): void {
+    const owner = session === undefined ? undefined : this.#sessions.get(this.#sessionKey(session))
+    if (owner === undefined || owner === this.#tokenId) return
+    throw new RpcError(RPC_CODES.badHttp, 'Session not found', { status: 404 })
+  }
+
+  #bindSession(frame: Frame | undefined, { headers }: UpstreamAnswer): void {
+    const session = headers['mcp-session-id']
+    if (session === undefined || frame?.method !== 'initialize') return
+    this.#sessions.set(this.#sessionKey(session), this.#tokenId)
+    for (const oldest of this.#sessions.keys()) {
+      if (this.#sessions.size <= MOST_SESSIONS) return
+      this.#sessions.delete(oldest)
+    }
+  }
+
+  #sessionKey(session: string): string {
+    return `${this.#upstream.name} ${session}`
+  }
+
+  #handOn(frame: Frame | undefined, { status, headers, body }: UpstreamAnswer, scope: TokenScope): ClientAnswer {
+    const filter = createFilter(frame, { scope, tokenTool: (tool) => this.#upstream.tokenTool(tool) })
+    const end = (result: Omit<AuditResult, 'ms'>): void => this.#recordResult({ status, ...result })
+    if (body.type === 'events') {
+      const own = {
+        'content-type': 'text/event-stream',
+        'x-accel-buffering': 'no',
+        'cache-control': 'no-cache, no-transform',
+      }
+      return { status, headers: { ...headers, ...own }, body: this.#stream(body, filter, end) }
+    }
+    end({ outcome: status < 400 ? 'ok' : 'error' })
+    if (body.type === 'none') return { status, headers, body: undefined }
+    const contentType = body.type === 'message' ? 'application/json' : body.contentType
+    const text = body.type === 'message' && filter !== undefined ? filter(body.text) : body.text
+    return {
+      status,
+      headers: { ...headers, 'content-type': contentType, 'x-content-type-options': 'nosniff' },
+      body: text,
+    }
+  }
+
+  async *#stream(
+    { events }: Extract<AnswerBody, { type: 'events' }>,
+    filter: MessageFilter | undefined,
+    end: (result: Omit<AuditResult, 'ms'>) => void,
+  ): AsyncGenerator<string> {
+    let result: Omit<AuditResult, 'ms'> = { outcome: 'cancelled' }
+    try {
+      for await (const event of events) {
+        yield formatEvent(filter === undefined || event.data === '' ? event : { ...event, data: filter(event.data) })
+      }
+      result = { outcome: 'ok' }
+    } catch (error) {
+      const reason = error instanceof VaultError ? error.message : 'internal'
+      if (!this.#request.signal.aborted) result = { outcome: 'failed', reason }
+      throw error
+    } finally {
+      end(result)
+    }
+  }
+
+  #explainTo({ id, kind }: Frame, error: VaultError): ClientAnswer {
+    const isMissing = error.code === 'NOT_FOUND'
+    if (error.code !== 'UPSTREAM' && !isMissing) throw error
+    this.#parts.report(`a call of "${this.#upstream.name}" failed`, error)
+    const message = isMissing ? 'Credential not configured' : error.message
+    const code = isMissing ? RPC_CODES.unavailable : RPC_CODES.upstream
+    const status = kind === 'request' ? 200 : 502
+    return { status, headers: { 'content-type': 'application/json' }, body: formatRpcError(code, message, id ?? null) }
+  }
+
+  #recordIntent(frame: Frame | undefined, { tool }: Demand): void {
+    const { name, place } = this.#upstream
+    this.#startMs = this.#parts.monotonicMs()
+    this.#auditId = this.#parts.audit.intent({
+      token: this.#tokenId,
+      upstream: name,
+      place,
+      method: methodOf(frame, this.#request.verb),
+      tool,
+      credentials: this.#upstream.credentials(),
+      request: frame?.id,
+      trace: traceOf(frame?.params, this.#request.headers),
+    })
+  }
+
+  /** The call has been made: that its result cannot be recorded is reported, and the next intent will fail. */
+  #recordResult(result: Omit<AuditResult, 'ms'>): void {
+    const ms = Math.round(this.#parts.monotonicMs() - this.#startMs)
+    this.#parts.metrics.countCall(this.#upstream.name, result.outcome, ms)
+    try {
+      this.#parts.audit.result(this.#auditId, { ...result, ms })
+    } catch (error) {
+      this.#parts.report('a result could not be recorded', error)
+    }
+  }
+
+  #recordRefusal(reason: string, frame: Frame | undefined, { tool }: Demand): void {
+    this.#parts.metrics.countRefusal(reason)
+    const method = methodOf(frame, this.#request.verb)
+    const trace = traceOf(frame?.params, this.#request.headers)
+    const token = this.#tokenId === '' ? undefined : this.#tokenId
+    try {
+      this.#parts.audit.refusal({ token, upstream: this.#upstream.name, method, tool, reason, trace })
+    } catch (error) {
+      this.#parts.report('a refusal could not be recorded', error)
+    }
+  }
+}
+
+/** A refusal names no other tool, and not why. */
+function refusalTo(frame: Frame | undefined, { tool }: Demand): ClientAnswer {
+  const id = frame?.id ?? null
+  const headers = { 'content-type': 'application/json' }
+  if (tool === undefined) return { status: 200, headers, body: formatRpcError(RPC_CODES.refused, UNAUTHORIZED, id) }
+  return { status: 200, headers, body: formatToolError(UNAUTHORIZED, id, isModern(frame?.params)) }
+}
+
+function methodOf(frame: Frame | undefined, verb: string): string {
+  if (frame === undefined) return verb
+  return frame.method ?? 'response'
+}
+
+function withId(error: RpcError, { id }: Frame): RpcError {
+  if (error.id !== null || id === undefined) return error
+  return new RpcError(error.code, error.message, { status: error.status, id })
+}

@@ -1,0 +1,165 @@
+/** The gateway as clients see it: Streamable HTTP at `/mcp/NAME`, and the operator's endpoints. */
+
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { VaultError } from '../errors.js'
+import type { ClientAnswer } from './client.js'
+import { MAX_FRAME_BYTES } from './frame.js'
+import type { Gateway } from './gateway.js'
+import { bearerToken, type FrontDoors, pickForwarded, refuseDoor } from './guards.js'
+import { formatRpcError, RPC_CODES, RpcError } from './rpc.js'
+import type { Upstream } from './upstream.js'
+
+const MOST_CONNECTIONS = 256
+const HEADERS_TIMEOUT_MS = 10_000
+const REQUEST_TIMEOUT_MS = 30_000
+const IDLE_TIMEOUT_MS = 60_000
+
+/** Where to listen and what is served there. */
+export interface FrontOptions {
+  readonly host: string
+  /** 0 for any free port. */
+  readonly port: number
+  readonly tls?: { readonly cert: Buffer; readonly key: Buffer } | undefined
+  readonly doors: FrontDoors
+  /** Finds what is served at `/mcp/NAME`; asked at every request, since a configuration may be reloaded. */
+  readonly findUpstream: (name: string) => Upstream | undefined
+  /** Answers what is not MCP, such as `/healthz`; undefined if there is no such place. */
+  readonly endpoints: (request: EndpointRequest) => Promise<ClientAnswer | undefined>
+}
+
+/** A request for one of the operator's endpoints. */
+export interface EndpointRequest {
+  readonly method: string
+  readonly path: string
+  readonly headers: IncomingMessage['headers']
+  readBody(): Promise<Buffer>
+}
+
+/** A front that listens. */
+export interface Front {
+  readonly port: number
+  /** Takes no new connections, lets requests end, and after `graceMs` ends what is left. */
+  close(graceMs: number): Promise<void>
+}
+
+/** Starts to listen. @throws {VaultError} IO if the address cannot be had */
+export async function startFront(gateway: Gateway, options: FrontOptions): Promise<Front> {
+  const limits = { maxHeaderSize: 16 * 1024, headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS }
+  const settings = { ...limits, keepAliveTimeout: IDLE_TIMEOUT_MS, connectionsCheckingInterval: 1000 }
+  const listener = (request: IncomingMessage, response: ServerResponse): void => {
+    void serve(gateway, options, { request, response })
+  }
+  const server = options.tls
+    ? createTlsServer({ ...settings, ...options.tls, minVersion: 'TLSv1.2' }, listener)
+    : createServer(settings, listener)
+  server.maxConnections = MOST_CONNECTIONS
+  await listen(server, options)
+  return { port: (server.address() as AddressInfo).port, close: (graceMs) => close(server, graceMs) }
+}
+
+async function listen(server: Server, { host, port }: FrontOptions): Promise<void> {
+  try {
+    server.listen(port, host.replace(/^\[|\]$/g, ''))
+    await once(server, 'listening')
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
+    throw new VaultError('IO', `cannot listen on ${host}:${port}: ${code}`, {
+      hints: code === 'EADDRINUSE' ? ['another port: mcpvault serve --listen 127.0.0.1:8809'] : [],
+    })
+  }
+}
+
+async function close(server: Server, graceMs: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  server.closeIdleConnections()
+  const timer = setTimeout(() => server.closeAllConnections(), graceMs)
+  await closed
+  clearTimeout(timer)
+}
+
+interface Exchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+}
+
+async function serve(gateway: Gateway, options: FrontOptions, exchange: Exchange): Promise<void> {
+  const { request, response } = exchange
+  response.on('error', () => {})
+  try {
+    await write(response, await answer(gateway, options, exchange))
+  } catch {
+    // The client has gone away, or the upstream's stream has ended badly: either way this answer has no end.
+    response.destroy()
+  } finally {
+    if (!request.complete) request.resume()
+  }
+}
+
+async function answer(gateway: Gateway, options: FrontOptions, { request, response }: Exchange): Promise<ClientAnswer> {
+  const { headers } = request
+  const refused = refuseDoor(headers, options.doors)
+  if (refused !== undefined) return errorAnswer(RPC_CODES.badHttp, refused, 403)
+  const path = (request.url ?? '/').replace(/\?.*$/s, '')
+  const name = /^\/mcp\/([a-z0-9-]+)$/.exec(path)?.[1]
+  const upstream = name === undefined ? undefined : options.findUpstream(name)
+  if (upstream === undefined) {
+    const endpoint = { method: request.method ?? 'GET', path, headers, readBody: () => readBody(request) }
+    return (await options.endpoints(endpoint)) ?? errorAnswer(RPC_CODES.badHttp, 'Not found', 404)
+  }
+  const verb = request.method
+  if (verb !== 'POST' && verb !== 'GET' && verb !== 'DELETE') {
+    return withHeaders(errorAnswer(RPC_CODES.badHttp, 'Method not allowed', 405), { allow: 'POST, GET, DELETE' })
+  }
+  if (verb === 'POST' && !/^application\/json *(;|$)/i.test(headers['content-type'] ?? '')) {
+    return errorAnswer(RPC_CODES.badHttp, 'Unsupported Media Type: application/json is needed', 415)
+  }
+  const gone = new AbortController()
+  response.once('close', () => gone.abort())
+  return gateway.handle(upstream, {
+    verb,
+    token: bearerToken(headers),
+    headers: pickForwarded(headers),
+    signal: gone.signal,
+    readBody: () => readBody(request),
+  })
+}
+
+function errorAnswer(code: number, message: string, status: number): ClientAnswer {
+  return { status, headers: { 'content-type': 'application/json' }, body: formatRpcError(code, message, null) }
+}
+
+function withHeaders(given: ClientAnswer, headers: Readonly<Record<string, string>>): ClientAnswer {
+  return { ...given, headers: { ...given.headers, ...headers } }
+}
+
+async function readBody(request: IncomingMessage): Promise<Buffer> {
+  const tooLong = new RpcError(RPC_CODES.invalidRequest, 'Invalid Request: the message is over 4 MiB', { status: 413 })
+  if (Number(request.headers['content-length'] ?? 0) > MAX_FRAME_BYTES) throw tooLong
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    length += chunk.length
+    if (length > MAX_FRAME_BYTES) throw tooLong
+    chunks.push(chunk)
+  }
+  return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, length)
+}
+
+async function write(response: ServerResponse, { status, headers, body }: ClientAnswer): Promise<void> {
+  if (body === undefined || typeof body === 'string') {
+    const length = status === 204 || status === 304 ? {} : { 'content-length': Buffer.byteLength(body ?? '') }
+    response.writeHead(status, { ...headers, ...length })
+    response.end(body)
+    return
+  }
+  response.writeHead(status, headers)
+  response.flushHeaders()
+  for await (const piece of body) {
+    if (response.destroyed) return
+    if (!response.write(piece)) await Promise.race([once(response, 'drain'), once(response, 'close')])
+  }
+  response.end()
+}

@@ -1,0 +1,211 @@
+/** An MCP server at a URL: like is fronted with like, message by message, with the credential put in. */
+
+import { setTimeout as wait } from 'node:timers/promises'
+import { VaultError } from '../errors.js'
+import { HttpOrigin, NotSent, type OriginAnswer } from '../http.js'
+import { createLookup } from './addresses.js'
+import { decodeBody, MAX_ANSWER_BYTES, readBody } from './answer-body.js'
+import type { HttpUpstreamConfig } from './config.js'
+import type { CredentialLoader, LeakListener, Lease } from './credentials.js'
+import { EventReader } from './sse.js'
+import { fillTemplate } from './template.js'
+import type { CredentialUse, ServerEvent, Upstream, UpstreamAnswer, UpstreamRequest } from './upstream.js'
+
+const MOST_CONNECTIONS = 256
+const MOST_RETRIES = 2
+const FIRST_PAUSE_MS = 200
+const LONGEST_RETRY_AFTER_SECONDS = 60
+/** Answers of an upstream that a client can make something of. */
+const ANSWER_HEADERS = ['mcp-session-id', 'mcp-protocol-version', 'retry-after', 'cache-control', 'allow']
+/** What may be asked twice: it changes nothing. */
+const SAFE_METHOD = /^(?:ping|server\/discover|completion\/complete|resources\/read|prompts\/get|.+\/list)$/
+
+/** What an HTTP upstream needs beside its configuration. */
+export interface HttpUpstreamParts {
+  readonly loader: CredentialLoader
+  readonly onLeak: LeakListener
+  /** Told which versions a request was really made with, where that are others than were meant. */
+  readonly onOtherVersion?: ((uses: readonly CredentialUse[]) => void) | undefined
+}
+
+/** Relays to an MCP server that speaks Streamable HTTP. */
+export class HttpUpstream implements Upstream {
+  readonly name: string
+  readonly place: string
+  readonly #config: HttpUpstreamConfig
+  readonly #parts: HttpUpstreamParts
+  readonly #origin: HttpOrigin
+
+  constructor(config: HttpUpstreamConfig, parts: HttpUpstreamParts) {
+    this.name = config.name
+    this.place = config.url.host
+    this.#config = config
+    this.#parts = parts
+    this.#origin = new HttpOrigin(config.url, {
+      lookup: createLookup(config.allowsPrivate),
+      connections: MOST_CONNECTIONS,
+    })
+  }
+
+  tokenTool(tool: string): string {
+    return `${this.name}/${tool}`
+  }
+
+  credentials(): readonly CredentialUse[] {
+    return this.#parts.loader.uses(this.#config.credentials)
+  }
+
+  async exchange(request: UpstreamRequest): Promise<UpstreamAnswer> {
+    let lease = this.#lease()
+    try {
+      let answer = await this.#send(request, lease)
+      if (isRefusedCredential(answer)) {
+        const other = this.#otherLease(lease)
+        if (other !== undefined) {
+          answer.body.cancel()
+          lease.release()
+          lease = other
+          answer = await this.#send(request, lease)
+        }
+      }
+      return await this.#take(answer, lease)
+    } catch (error) {
+      lease.release()
+      throw error
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#origin.close()
+  }
+
+  #lease(otherThan?: readonly CredentialUse[]): Lease {
+    const { loader, onLeak } = this.#parts
+    return loader.lease(this.#config.credentials, { onLeak, otherThan })
+  }
+
+  /** A credential that was rotated a moment ago may not be known to the upstream yet, or the old one not any more. */
+  #otherLease(lease: Lease): Lease | undefined {
+    const other = this.#lease(lease.uses)
+    const isSame = other.uses.every(({ version }, index) => version === lease.uses[index]?.version)
+    if (isSame) other.release()
+    else this.#parts.onOtherVersion?.(other.uses)
+    return isSame ? undefined : other
+  }
+
+  async #send(request: UpstreamRequest, lease: Lease): Promise<OriginAnswer> {
+    for (let retry = 0; ; retry += 1) {
+      try {
+        const answer = await this.#sendOnce(request, lease)
+        const pauseMs = retry < MOST_RETRIES ? retryPauseMs(answer, { request, retry }) : undefined
+        if (pauseMs === undefined) return answer
+        answer.body.cancel()
+        await wait(pauseMs, undefined, { signal: request.signal })
+      } catch (error) {
+        const mayRetry = error instanceof VaultError && error.cause instanceof NotSent && !request.signal.aborted
+        if (!mayRetry || retry >= MOST_RETRIES) throw error
+        await wait(FIRST_PAUSE_MS * 2 ** retry, undefined, { signal: request.signal })
+      }
+    }
+  }
+
+  #sendOnce(request: UpstreamRequest, lease: Lease): Promise<OriginAnswer> {
+    const { url, headers, headersTimeoutMs } = this.#config
+    const filled = Object.fromEntries(headers.map(([name, template]) => [name, fillTemplate(template, lease)]))
+    const own = request.frame === undefined ? {} : { 'content-type': 'application/json' }
+    return this.#origin.send({
+      method: request.verb,
+      path: `${url.pathname}${url.search}`,
+      headers: { ...request.headers, ...own, 'accept-encoding': 'identity', 'user-agent': 'mcpvault', ...filled },
+      body: request.frame?.text,
+      headersTimeoutMs,
+      beforeSend: () => request.checkAgain(),
+      signal: request.signal,
+    })
+  }
+
+  async #take(answer: OriginAnswer, lease: Lease): Promise<UpstreamAnswer> {
+    const { status } = answer
+    const failure = refusalOf(answer)
+    if (failure !== undefined) {
+      answer.body.cancel()
+      throw new VaultError('UPSTREAM', `cannot call "${this.place}": ${failure}`)
+    }
+    const headers = pickHeaders(answer, lease)
+    const type = answer.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase() ?? ''
+    const body = decodeBody(answer.body, answer.headers['content-encoding'], this.place)
+    if (type === 'text/event-stream' && status < 300) {
+      return { status, headers, body: { type: 'events', events: this.#events(body, lease) } }
+    }
+    const timer = setTimeout(() => answer.body.cancel(), this.#config.totalTimeoutMs)
+    try {
+      const text = (await readBody(body, this.place)).toString('utf8')
+      if (text === '') return { status, headers, body: { type: 'none' } }
+      if (type === 'application/json')
+        return { status, headers, body: { type: 'message', text: lease.redactMessage(text) } }
+      // Shown as text whatever it is: the page of a broken proxy must not become a page of ours.
+      return { status, headers, body: { type: 'other', text: lease.redactText(text), contentType: 'text/plain' } }
+    } finally {
+      clearTimeout(timer)
+      lease.release()
+    }
+  }
+
+  async *#events(body: AsyncIterable<Buffer>, lease: Lease): AsyncGenerator<ServerEvent> {
+    const reader = new EventReader(MAX_ANSWER_BYTES)
+    const redact = (text: string | undefined): string | undefined => text && lease.redactText(text)
+    try {
+      for await (const chunk of body) {
+        for (const { data, id, event, retry } of this.#read(reader, chunk)) {
+          yield { data: data === '' ? data : lease.redactMessage(data), id: redact(id), event: redact(event), retry }
+        }
+      }
+    } finally {
+      lease.release()
+    }
+  }
+
+  #read(reader: EventReader, chunk: Buffer): readonly ServerEvent[] {
+    try {
+      return reader.push(chunk)
+    } catch {
+      throw new VaultError('UPSTREAM', `cannot call "${this.place}": an event is over 10 MiB`)
+    }
+  }
+}
+
+function isRefusedCredential({ status }: OriginAnswer): boolean {
+  return status === 401 || status === 403
+}
+
+/** What of an answer cannot be handed on: a client would take it for an answer to its own token. */
+function refusalOf(answer: OriginAnswer): string | undefined {
+  const { status } = answer
+  if (isRefusedCredential(answer)) return `it refused the credential (status ${status})`
+  if (status >= 300 && status <= 399)
+    return `it answered with a redirect (status ${status}), and those are not followed`
+  return undefined
+}
+
+function pickHeaders({ headers }: OriginAnswer, lease: Lease): Record<string, string> {
+  const picked: Record<string, string> = {}
+  for (const name of ANSWER_HEADERS) {
+    const value = headers[name]
+    if (value !== undefined) picked[name] = lease.redactText(value)
+  }
+  return picked
+}
+
+/** How long to wait before asking again; undefined if the answer is to be taken as it is. */
+function retryPauseMs(
+  { status, headers }: OriginAnswer,
+  { request, retry }: { readonly request: UpstreamRequest; readonly retry: number },
+): number | undefined {
+  const isSafe = request.verb === 'GET' || SAFE_METHOD.test(request.frame?.method ?? '')
+  // 429 says that nothing was done; of the others only what changes nothing may be asked again.
+  if (status !== 429 && !(isSafe && (status === 502 || status === 503 || status === 504))) return undefined
+  const after = headers['retry-after']
+  if (after === undefined) return status === 429 ? undefined : FIRST_PAUSE_MS * 2 ** retry
+  const seconds = /^\d{1,4}$/.test(after) ? Number(after) : Number.NaN
+  return seconds <= LONGEST_RETRY_AFTER_SECONDS ? seconds * 1000 : undefined
+}
