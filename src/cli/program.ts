@@ -9,6 +9,7 @@ import { addGlobalFlags, statusOf } from './command.js'
 import type { Context } from './context.js'
 import { GLOBAL_FLAGS } from './flags.js'
 import { formatCommandHelp, formatHelp } from './help.js'
+import { hasFlag } from './report-error.js'
 import { allRows, type CommandRow, findRow } from './tree.js'
 import { toUsageError } from './usage-error.js'
 
@@ -19,14 +20,14 @@ import { toUsageError } from './usage-error.js'
  */
 export async function runProgram(line: readonly string[], context: Context): Promise<number> {
   const argv = helpLast(line)
-  const program = createProgram(context)
+  const program = createProgram(context, (text) => printHelp(text, argv, context))
   try {
     await addAsked(program, { rows: allRows(), argv, context })
     await program.parseAsync(argv, { from: 'user' })
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
-    if (error.code === 'commander.help') context.stdout.write(helpOfAsked(program, argv))
-    else if (error.exitCode !== 0) throw toUsageError(error)
+    if (error.code === 'commander.help') printHelp(helpOfAsked(program, argv), argv, context)
+    else if (error.exitCode !== 0) throw toUsageError(error, pathIn(argv, allRows()))
   }
   return statusOf(program)
 }
@@ -41,7 +42,7 @@ function helpLast(argv: readonly string[]): readonly string[] {
 }
 
 /** Makes the program without commands; those added to it inherit that it neither prints errors nor exits. */
-export function createProgram(context: Context): Command {
+export function createProgram(context: Context, print = (text: string) => context.stdout.write(text)): Command {
   const program = new Command('mcpvault')
   program
     .exitOverride()
@@ -49,7 +50,7 @@ export function createProgram(context: Context): Command {
     .helpCommand(false)
     .helpOption('-h, --help', 'print this help')
     .configureOutput({
-      writeOut: (text) => context.stdout.write(text),
+      writeOut: print,
       writeErr: () => {},
       outputError: () => {},
     })
@@ -89,6 +90,19 @@ function findWord(argv: readonly string[]): number {
     if (GLOBAL_FLAGS.some((flag) => flag.value && flag.long === word)) index += 1
   }
   return argv.length
+}
+
+/** The words of the command that is asked for, as far as there is such a command. */
+function pathIn(argv: readonly string[], rows: readonly CommandRow[]): readonly string[] {
+  const at = findWord(argv)
+  const row = findRow(rows, argv[at])
+  return row ? [row.name, ...pathIn(argv.slice(at + 1), row.rows ?? [])] : []
+}
+
+/** Prints help as `help` does: with `--json` one value. */
+function printHelp(text: string, argv: readonly string[], context: Context): void {
+  const topic = pathIn(argv, allRows()).join(' ')
+  context.stdout.write(hasFlag(argv, '--json') ? `${JSON.stringify({ topic, text })}\n` : text)
 }
 
 function findCommand(parent: Command, name: string | undefined): Command | undefined {

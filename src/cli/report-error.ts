@@ -32,7 +32,7 @@ async function reportError(error: unknown, argv: readonly string[], context: Con
 }
 
 /** Behind `--` stand words, whatever they look like. */
-function hasFlag(argv: readonly string[], flag: string): boolean {
+export function hasFlag(argv: readonly string[], flag: string): boolean {
   const end = argv.indexOf('--')
   return (end < 0 ? argv : argv.slice(0, end)).includes(flag)
 }

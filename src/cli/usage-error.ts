@@ -5,11 +5,13 @@ import { GLOBAL_FLAGS } from './flags.js'
 /**
  * Translates what commander refuses. An argument may be a secret that was typed in the wrong place, so a message quotes
  * a flag's name and nothing else of the command line.
+ *
+ * @param path The words of the command, for the hint.
  */
-export function toUsageError(error: CommanderError): VaultError {
+export function toUsageError(error: CommanderError, path: readonly string[]): VaultError {
   const [first = '', second = ''] = error.message.split('\n')
   const suggestion = /^\(Did you mean (?:one of )?([^,?]+)/.exec(second)?.[1]
-  const hints = suggestion ? [`did you mean "${suggestion}"?`] : ['mcpvault help']
+  const hints = suggestion ? [`did you mean "${suggestion}"?`] : [['mcpvault help', ...path].join(' ')]
   return new VaultError('USAGE', `cannot read the command line: ${reasonOf(error.code, first, suggestion)}`, { hints })
 }
 

@@ -1,3 +1,5 @@
+import type { Output } from './context.js'
+
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }
 
 /**
@@ -14,6 +16,17 @@ export function visible(text: string): string {
  */
 export function visibleJson(value: unknown): string {
   return JSON.stringify(value).replace(unsafeCharacters(), (character) => `\\u${hexOf(character).padStart(4, '0')}`)
+}
+
+/**
+ * Makes a JSON text that somebody else wrote safe for a terminal: it reads as the same value. In a pipe it stays as it is.
+ */
+export function shownJson(text: string, output: Output): string {
+  if (!output.isTerminal) return text
+  return text.replace(unsafeCharacters(), (character) =>
+    // Between its tokens JSON allows these, and within a string none of them.
+    /[\n\r\t]/.test(character) ? character : `\\u${hexOf(character).padStart(4, '0')}`,
+  )
 }
 
 /** C0, DEL, C1, bidirectional and invisible format characters, line separators, lone surrogates. */

@@ -65,14 +65,39 @@ describe('the command line', () => {
     expect(world.stdout).toContain('create')
   })
 
+  it('prints every help as one value with --json', async () => {
+    const cases: readonly (readonly [argv: readonly string[], topic: string])[] = [
+      [['--json'], ''],
+      [['token', '--json'], 'token'],
+      [['--json', 'token', 'check', '--help'], 'token check'],
+      [['help', 'load', '--json'], 'load'],
+    ]
+    for (const [argv, topic] of cases) {
+      expect(await world.run(...argv)).toBe(0)
+      expect(JSON.parse(world.stdout)).toEqual({ topic, text: expect.stringContaining(`mcpvault ${topic}`.trim()) })
+    }
+  })
+
+  it('names the nearest help where there is none on what was asked for', async () => {
+    for (const [argv, hint] of [
+      [['help', 'lod'], 'mcpvault help load'],
+      [['help', 'token', 'chek'], 'mcpvault help token check'],
+      [['help', 'token', 'hunter2'], 'mcpvault help token'],
+      [['help', 'exit-code'], 'mcpvault help exit-codes'],
+    ] as const) {
+      expect(await world.run(...argv)).toBe(2)
+      expect(world.stderr).toBe(`mcpvault: error: there is no help on that\nmcpvault: hint: ${hint}\n`)
+    }
+  })
+
   it('refuses unknown commands and flags with 2, one suggestion and an empty stdout', async () => {
     const cases: readonly (readonly [argv: readonly string[], error: string, hint: string])[] = [
       [['strore'], 'there is no command "strore"', 'did you mean "store"?'],
       [['token', 'chek'], 'there is no command "chek"', 'did you mean "check"?'],
       [['load', 'x', '--vautl', 'f'], 'there is no flag "--vautl"', 'did you mean "--vault"?'],
       [['load', '--verion'], 'there is no flag "--verion"', 'did you mean "--version"?'],
-      [['load'], 'the argument NAME is missing', 'mcpvault help'],
-      [['load', 'x', '--version'], 'the flag "--version" needs a value', 'mcpvault help'],
+      [['load'], 'the argument NAME is missing', 'mcpvault help load'],
+      [['load', 'x', '--version'], 'the flag "--version" needs a value', 'mcpvault help load'],
     ]
     for (const [argv, error, hint] of cases) {
       expect(await world.run(...argv)).toBe(2)

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { visible, visibleJson } from '../../src/cli/visible.js'
+import { shownJson, visible, visibleJson } from '../../src/cli/visible.js'
 
 const HARMFUL = /[\p{Cc}\p{Bidi_Control}\p{Surrogate}\p{Zl}\p{Zp}]/u
 
@@ -39,5 +39,25 @@ describe('visible text', () => {
         expect(JSON.parse(json)).toEqual({ text })
       }),
     )
+  })
+})
+
+describe('JSON that somebody else wrote', () => {
+  const terminal = { isTerminal: true, columns: 80, write: () => {} }
+
+  it('acts on no terminal and reads as the same value', () => {
+    fc.assert(
+      fc.property(fc.jsonValue({ stringUnit: 'binary' }), fc.constantFrom(0, 2, '\t'), (value, space) => {
+        const text = `${JSON.stringify(value, null, space)}\r\n`
+        const shown = shownJson(text, terminal)
+        expect(shown.replace(/[\n\r\t]/g, '')).not.toMatch(HARMFUL)
+        expect(JSON.parse(shown)).toEqual(JSON.parse(text))
+      }),
+    )
+    expect(shownJson('{"a":"\u009b31m\u202e"}\n', terminal)).toBe('{"a":"\\u009b31m\\u202e"}\n')
+  })
+
+  it('goes into a pipe as it is', () => {
+    expect(shownJson('{"a":"\u202e"}', { ...terminal, isTerminal: false })).toBe('{"a":"\u202e"}')
   })
 })

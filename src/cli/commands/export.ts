@@ -11,6 +11,7 @@ import { type CommandShape, type GlobalOptions, oneOf } from '../flags.js'
 import { openForReading } from '../open-vault.js'
 import { countOf, createPrinter } from '../printer.js'
 import { sideFiles } from '../side-files.js'
+import { shownJson } from '../visible.js'
 
 /** Options of `export`. */
 export interface ExportOptions extends GlobalOptions {
@@ -57,7 +58,7 @@ export async function runExport(options: ExportOptions, context: Context): Promi
   const text = exportVault(vault, format, access)
   const printer = createPrinter(context, options)
   if (options.output === undefined) {
-    context.stdout.write(text)
+    context.stdout.write(format === 'env' ? text : shownJson(text, context.stdout))
     return
   }
   const path = absolutePath(options.output, context)

@@ -1,10 +1,11 @@
 import type { Command } from 'commander'
 import { VaultError } from '../../errors.js'
+import { nearestName } from '../../vault/name.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
 import { formatHelp, HELP_TOPICS } from '../help.js'
-import { findPath } from '../tree.js'
+import { allRows, findPath } from '../tree.js'
 
 /** Options of `help`. */
 export interface HelpOptions extends GlobalOptions {
@@ -34,7 +35,7 @@ async function findText(topics: readonly string[], context: Context): Promise<st
   if (first === undefined) return formatHelp()
   const topic = topics.length === 1 && Object.hasOwn(HELP_TOPICS, first) ? HELP_TOPICS[first] : undefined
   if (topic) return topic()
-  if (!findPath(topics)) throw new VaultError('USAGE', 'there is no help on that', { hints: ['mcpvault help'] })
+  if (!findPath(topics)) throw unknownTopic(topics)
   let text = ''
   const stdout = {
     write: (part: string | Buffer) => {
@@ -46,4 +47,15 @@ async function findText(topics: readonly string[], context: Context): Promise<st
   const { runProgram } = await import('../program.js')
   await runProgram([...topics, '--help'], { ...context, stdout })
   return text
+}
+
+/** The first word that is not known may be a slip for one that is. */
+function unknownTopic(topics: readonly string[]): VaultError {
+  const at = topics.findIndex((_, index) => !findPath(topics.slice(0, index + 1)))
+  const above = topics.slice(0, at)
+  const rows = at === 0 ? allRows() : (findPath(above)?.rows ?? [])
+  const names = [...rows.map(({ name }) => name), ...(at === 0 ? Object.keys(HELP_TOPICS) : [])]
+  const nearest = nearestName(topics[at] ?? '', names)
+  const words = [...above, ...(nearest === undefined ? [] : [nearest])]
+  return new VaultError('USAGE', 'there is no help on that', { hints: [['mcpvault help', ...words].join(' ')] })
 }

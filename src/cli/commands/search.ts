@@ -11,7 +11,7 @@ import { openForReading } from '../open-vault.js'
 import { NO_TOKEN_ARGUMENT, readToken, TOKEN_FILE_FLAG } from '../read-token.js'
 import { withSpinner } from '../spinner.js'
 import { checkToken, spendCall } from '../token-access.js'
-import { visible } from '../visible.js'
+import { shownJson, visible } from '../visible.js'
 
 /** Options of `search`. */
 export interface SearchOptions extends GlobalOptions {
@@ -69,7 +69,8 @@ export async function runSearch(options: SearchOptions, context: Context): Promi
       { label: 'searching', quiet: options.quiet },
       search(query, { credential, baseUrl, numResults }),
     )
-    if (options.json) context.stdout.write(answer.body.endsWith('\n') ? answer.body : `${answer.body}\n`)
+    const body = answer.body.endsWith('\n') ? answer.body : `${answer.body}\n`
+    if (options.json) context.stdout.write(shownJson(body, context.stdout))
     else context.stdout.write(formatResults(answer.results))
   } finally {
     credential.wipe()

@@ -193,7 +193,7 @@ describe('the command line', () => {
     [['list', '--jsn'], 'did you mean "--json"?'],
     [['store', 'x', '--genrate'], 'did you mean "--generate"?'],
     [['frobnicate'], 'mcpvault help'],
-    [['list', '--frobnicate'], 'mcpvault help'],
+    [['list', '--frobnicate'], 'mcpvault help list'],
   ] as const)('refuses %j with one suggestion, and runs nothing', async ([argv, hint]) => {
     const made = await world()
     const before = read(made, VAULT)
