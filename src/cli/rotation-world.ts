@@ -24,6 +24,7 @@ export function rotationWorld(
     environment: { PATH: DEFAULT_PATH, HOME: home, ...Object.fromEntries(kept) },
     host,
     searchBaseUrl: env.SCAVIO_BASE_URL,
+    now: () => context.now(),
     randomBytes: (length) => context.randomBytes(length),
     guardGroup: (pid) => context.guardGroup(pid),
     // Where JSON is expected on stderr, a program's words travel with the warnings.

@@ -1,5 +1,4 @@
 import { isUtf8 } from 'node:buffer'
-import { isAbsolute, join } from 'node:path'
 import { VaultError } from '../errors.js'
 import { createRedactor } from '../redact/forms.js'
 import { parseBaseUrl, search } from '../search/search.js'
@@ -8,6 +7,7 @@ import { readFileChecked } from '../storage/read-file.js'
 import { fillTemplate, parseTemplate } from './http-template.js'
 import {
   jsonLine,
+  locateFile,
   programError,
   type RotationWorld,
   runProgram,
@@ -93,10 +93,4 @@ function readTemplate(file: string, world: RotationWorld): string {
   if (snapshot === undefined) throw new VaultError('INPUT', `there is no request template "${file}"`)
   if (!isUtf8(snapshot.bytes)) throw new VaultError('INPUT', 'the request template is not UTF-8')
   return snapshot.bytes.toString('utf8')
-}
-
-/** Finds a file of a policy: relative ones lie in the vault's directory, `~/` is the home directory. */
-export function locateFile(file: string, { directory, home }: Pick<RotationWorld, 'directory' | 'home'>): string {
-  if (file.startsWith('~/')) return join(home, file.slice(2))
-  return isAbsolute(file) ? file : join(directory, file)
 }

@@ -6,7 +6,7 @@
  */
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { basename } from 'node:path'
+import { basename, isAbsolute, join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { isSystemError, VaultError } from '../errors.js'
 import { createRedactor, redactionForms } from '../redact/forms.js'
@@ -34,6 +34,8 @@ export interface RotationWorld {
   readonly searchBaseUrl: string | undefined
   /** For each program and each call of a probe; 60 s unless told. */
   readonly timeoutMs?: number
+  /** Milliseconds since the epoch. */
+  now(): number
   randomBytes(length: number): Buffer
   guardGroup(pid: number): ProgramGroup
   /** Shows a line that a program printed: untrusted text without the secrets of this rotation. */
@@ -247,4 +249,10 @@ export function secretMember(name: string, secret: Secret | undefined): Record<s
   if (secret === undefined) return {}
   const text = secret.revealText()
   return text === undefined ? { [`${name}_base64`]: secret.reveal().toString('base64') } : { [name]: text }
+}
+
+/** Finds a file of a policy: relative ones lie in the vault's directory, `~/` is the home directory. */
+export function locateFile(file: string, { directory, home }: Pick<RotationWorld, 'directory' | 'home'>): string {
+  if (file.startsWith('~/')) return join(home, file.slice(2))
+  return isAbsolute(file) ? file : join(directory, file)
 }

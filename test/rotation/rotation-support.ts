@@ -20,13 +20,14 @@ export class RotationPlace {
 
   /** A world that was changed in some members. */
   world(changes: Partial<RotationWorld> = {}): RotationWorld {
-    const { host, guardGroup, randomBytes } = systemContext()
+    const { host, guardGroup, now, randomBytes } = systemContext()
     return {
       directory: this.directory,
       home: this.directory,
       environment: { PATH: '/usr/bin:/bin', HOME: this.directory },
       host,
       searchBaseUrl: undefined,
+      now,
       randomBytes,
       guardGroup,
       say: (line) => this.said.push(line),
