@@ -5,7 +5,7 @@ import { type Element, MAX_RECORD_BYTES } from './element.js'
 /** How a log is scanned. */
 export interface ScanOptions {
   readonly blockBytes: number
-  /** Where to stop, in bytes. When it is given, the array need not be closed there. */
+  /** Where to stop, in bytes, behind a record that more may follow: the array must not be closed before it. */
   readonly end?: number
 }
 
@@ -53,11 +53,8 @@ export function* scanArray(reader: Reader, { blockBytes, end }: ScanOptions): Ge
     }
     position += block.length
   }
-  if (place === 'closed' || (end !== undefined && place === 'next')) return
-  throw damagedAt(
-    place === 'inside' ? start : stop,
-    place === 'inside' ? 'a record without an end' : 'no end of the array',
-  )
+  if (place === (end === undefined ? 'closed' : 'next')) return
+  throw place === 'inside' ? damagedAt(start, 'a record without an end') : damagedAt(stop, 'no end of the array')
 }
 
 /** Measures the object that `bytes` begin with; undefined when they do not hold all of it. */

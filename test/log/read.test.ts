@@ -119,6 +119,7 @@ describe('damage is named with its position and never taken for an empty log', (
     ['ours with a broken first line', `[\n{"a":}\n,${line}\n]\n`, 2],
     ['ours with a broken line', `[\n{}\n,{"a":}\n,${line}\n]\n`, 6],
     ['ours without its first record', `[\n,${line}\n]\n`, 2],
+    ['ours, closed early, with our lines behind', `[\n${line}\n]\n\n,${line}\n,${line}\n]\n`, line.length + 5],
     [
       'ours with UTF-16 in it',
       Buffer.concat([Buffer.from('[\n{}\n'), Buffer.from(`,${line}\n`, 'utf16le'), Buffer.from(`,${line}\n]\n`)]),
