@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { TestWorld } from '../support/context.js'
 import { nativeWorld, rotate, store, succeed, tutorialWorld, VAULT } from '../cli/commands/support.js'
+import { expectAnyBytesSurvived } from './any-bytes.js'
 import { idsIn, pictureOf } from './doctor-support.js'
 
 const FILES = [VAULT, 'rotation_log.json', 'mcp_tokens.jsonl', `${VAULT}.lock`] as const
@@ -69,51 +69,11 @@ describe('whatever lies there', () => {
   })
 })
 
-describe('any bytes', () => {
+describe('any bytes (more of them: npm run test:slow)', () => {
   it.each([
     ['native', usedWorld],
     ['tutorial', async () => tutorialWorld('python')],
   ] as const)('in any file of a %s vault are survived, with and without the key', async (_, make) => {
-    const world = await make()
-    const key = world.env.MCP_ENCRYPTION_KEY
-    const whole = new Map<string, Buffer>()
-    for (const name of FILES.slice(0, 3)) {
-      try {
-        whole.set(name, readFileSync(join(world.directory, name)))
-      } catch {
-        // A tutorial vault has no token records.
-      }
-    }
-    const names = [...whole.keys()]
-    expect(names.length).toBeGreaterThan(1)
-    await fc.assert(
-      fc.asyncProperty(
-        fc.constantFrom(...names),
-        fc.nat(),
-        fc.oneof(
-          fc.uint8Array({ maxLength: 8 }),
-          fc.json().map((text) => Buffer.from(text)),
-        ),
-        fc.constantFrom('replace', 'insert', 'cut'),
-        fc.boolean(),
-        async (name, position, bytes, how, hasKey) => {
-          const original = whole.get(name) ?? Buffer.alloc(0)
-          const from = position % (original.length + 1)
-          const to = how === 'cut' ? original.length : how === 'insert' ? from : from + bytes.length
-          const changed = Buffer.concat([original.subarray(0, from), bytes, original.subarray(to)])
-          writeFileSync(join(world.directory, name), changed)
-          world.env.MCP_ENCRYPTION_KEY = hasKey ? key : undefined
-          try {
-            const ids = await idsIn(world)
-            if (hasKey && name === VAULT && world.directory && !changed.equals(original) && original[0] === 0x5b) {
-              expect(ids.join()).toContain('vault-')
-            }
-          } finally {
-            writeFileSync(join(world.directory, name), original)
-          }
-        },
-      ),
-      { numRuns: 150 },
-    )
+    await expectAnyBytesSurvived(await make(), 20)
   })
 })

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type BuiltCopy, copyBuilt } from '../support/built.js'
 import { needStrace } from '../support/strace.js'
 import { sweepKills } from './kill-sweep.js'
-import { sayDone, SWEPT } from './swept-commands.js'
+import { CHANGING, sayDone, SWEPT, sweptCommand } from './swept-commands.js'
 import { TrialPlace } from './trial-place.js'
 
 let program: BuiltCopy
@@ -30,4 +30,20 @@ describe('a native vault, killed before every system call that touches it', () =
       }
     },
   )
+
+  test('nor is anything else true between the calls that only look', async (context) => {
+    needStrace(context)
+    const place = new TrialPlace(program)
+    try {
+      const report = await sweepKills(place, sweptCommand('native', 'store'), {
+        choose: (calls) => calls.filter((_, index) => index % 5 === 3),
+        calls: [...CHANGING, 'statx', 'pread64', 'readlink', 'getdents64'],
+      })
+      expect(report.damage).toEqual([])
+      expect(report.kills).toBe(report.points)
+      expect(report.kills).toBeGreaterThan(10)
+    } finally {
+      place.remove()
+    }
+  })
 })

@@ -130,7 +130,7 @@ test('any bytes in the place of a log are read or refused as damaged, and writer
         else if (forward !== 'damaged') expect([...readForward(log.reader())]).toHaveLength(forward.length + 1)
       },
     ),
-    { numRuns: 3000 },
+    { numRuns: 1500 },
   )
 })
 

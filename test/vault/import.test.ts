@@ -109,22 +109,15 @@ describe('an import into a native vault', () => {
     expect(world.open().names()).toEqual([])
   })
 
-  it('of 10,000 values has one record and leaves them all readable', async () => {
+  it('of a thousand values has one record and leaves them all readable', async () => {
     const world = await VaultWorld.create()
-    const many = Object.fromEntries(Array.from({ length: 10_000 }, (_, index) => [`n${index}`, `v${index}`]))
+    const many = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`n${index}`, `v${index}`]))
     const seen: number[] = []
     await take(world, many, { onProgress: (done, total) => seen.push(done / total) })
-    expect(world.open().names()).toHaveLength(10_000)
-    expect([world.text('n0'), world.text('n9999')]).toEqual(['v0', 'v9999'])
+    expect(world.open().names()).toHaveLength(1000)
+    expect([world.text('n0'), world.text('n999')]).toEqual(['v0', 'v999'])
     expect(world.records()).toHaveLength(1)
-    expect([seen.length, seen.at(-1)]).toEqual([10_000, 1])
-  })
-
-  it('over 100,000 credentials is refused', async () => {
-    const world = await VaultWorld.create()
-    const many = Object.fromEntries(Array.from({ length: 100_001 }, (_, index) => [`n${index}`, 'v']))
-    await expectCode('INPUT', () => take(world, many))
-    expect(world.open().names()).toEqual([])
+    expect([seen.length, seen.at(-1)]).toEqual([1000, 1])
   })
 })
 
@@ -170,10 +163,10 @@ describe('an import into a tutorial vault', () => {
     expect(world.report()).toMatchObject({ problems: [], gaps: [] })
   })
 
-  it('of 10,000 values is one write of vault and log each, into new and old files', async () => {
+  it('of a thousand values is one write of vault and log each, into new and old files', async () => {
     const world = await VaultWorld.create({ format: 'tutorial' })
     const many = (prefix: string) =>
-      Object.fromEntries(Array.from({ length: 10_000 }, (_, index) => [`${prefix}${index}`, `v${index}`]))
+      Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`${prefix}${index}`, `v${index}`]))
     let appends = 0
     const count = () =>
       world.meddled((real) => ({
@@ -185,11 +178,11 @@ describe('an import into a tutorial vault', () => {
     for (const prefix of ['a', 'b']) {
       await changeVault(count(), 'import', (draft) => draft.importAll(values(many(prefix)), HOW))
     }
-    expect(world.open().names()).toHaveLength(20_000)
-    expect(world.records()).toHaveLength(20_000)
+    expect(world.open().names()).toHaveLength(2000)
+    expect(world.records()).toHaveLength(2000)
     expect(world.report()).toMatchObject({ problems: [], gaps: [], torn: false })
     expect(appends).toBe(0)
-    expect(world.text('b9999')).toBe('v9999')
+    expect(world.text('b999')).toBe('v999')
   })
 
   it('refuses bytes that are no text, and a key that opens nothing there', async () => {

@@ -10,13 +10,17 @@ import { verifyLog } from '../../src/log/verify.js'
 import { dueState, lastRotations } from '../../src/rotation/due.js'
 import type { Reader, Store } from '../../src/storage/store.js'
 import { formatNaive } from '../../src/timestamp.js'
+import { findPython } from '../interop/programs.js'
 import { makeDirectory, openStore, removeDirectory } from '../storage/storage-support.js'
 
 const FIXTURES = fileURLToPath(new URL('../fixtures/', import.meta.url))
 const DAY_MS = 86_400_000
 
 const PROGRAMS = {
-  python: { fixture: 'tutorial-python', command: ['python3', join(FIXTURES, 'tutorial/mcp_server.py')] },
+  python: {
+    fixture: 'tutorial-python',
+    command: [findPython() ?? 'python3', join(FIXTURES, 'tutorial/mcp_server.py')],
+  },
   node: { fixture: 'tutorial-node', command: [process.execPath, join(FIXTURES, 'tutorial/mcp-server.mjs')] },
 } as const
 
