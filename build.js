@@ -28,7 +28,15 @@ const HOT = ['load', 'rotation-due', 'token-check']
 const ENTRY_ONLY = ['completion', 'demo', 'help']
 
 /** What is imported lazily and brings a package with it. */
-const DOORS = ['cli/output', 'cli/prompt', 'http', 'clients/jsonc', 'clients/toml', 'gateway/serve']
+const DOORS = [
+  'cli/output',
+  'cli/prompt',
+  'http',
+  'clients/jsonc',
+  'clients/toml',
+  'gateway/config-file',
+  'gateway/serve',
+]
 /** What the hot commands, which never write, leave out too. */
 const WRITING = 'storage/transaction'
 

@@ -189,6 +189,22 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         summary: 'stands in front of MCP servers: checks tokens, puts credentials in',
         load: async () => (await import('./commands/serve.js')).addServeCommand,
       },
+      {
+        name: 'config',
+        summary: 'looks at the configuration of the gateway, and approves it',
+        rows: [
+          {
+            name: 'allow',
+            summary: 'lets the gateway use its configuration as it is now',
+            load: async () => (await import('./commands/config-allow.js')).addConfigAllowCommand,
+          },
+          {
+            name: 'show',
+            summary: 'shows the servers, and which credential goes where',
+            load: async () => (await import('./commands/config-show.js')).addConfigShowCommand,
+          },
+        ],
+      },
     ],
   },
   {

@@ -5,7 +5,7 @@
  * the last ones. Arguments and results are never written.
  */
 
-import { closeSync, constants, fstatSync, openSync, statSync, writeSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs'
 import { VaultError } from '../errors.js'
 import { formatUtc } from '../timestamp.js'
 import type { RequestId } from './rpc.js'
@@ -96,6 +96,16 @@ export class AuditLog {
     this.#write('leak', { upstream, credentials: [use] })
   }
 
+  /** Opens the log, to find out early that it cannot be. @throws {VaultError} IO, UNSAFE */
+  prepare(): void {
+    try {
+      this.#fd ??= this.#open()
+    } catch (error) {
+      if (error instanceof VaultError) throw error
+      throw new VaultError('IO', this.#failure('the system refused'), { cause: error })
+    }
+  }
+
   /** Opens the file anew at the next line, for whoever has renamed it away. */
   reopen(): void {
     if (this.#fd !== undefined) closeSync(this.#fd)
@@ -134,11 +144,11 @@ export class AuditLog {
     return `cannot write the audit log "${this.#options.path}": ${reason}`
   }
 
-  /** Tells whether the log could be written now. */
+  /** Tells whether the log can be opened now. */
   isWritable(): boolean {
     try {
-      this.#fd ??= this.#open()
-      return statSync(this.#options.path).isFile()
+      this.prepare()
+      return true
     } catch {
       return false
     }

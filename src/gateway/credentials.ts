@@ -45,6 +45,9 @@ export class CredentialLoader {
   readonly #held = new Map<string, HeldCredential>()
   #opened: { readonly vault: Vault; readonly revision: Revision | undefined } | undefined
 
+  /** Called when the vault was written by somebody and has been read anew. */
+  onReopened: (() => void) | undefined
+
   constructor(access: VaultAccess) {
     this.#access = access
   }
@@ -69,7 +72,9 @@ export class CredentialLoader {
     // Before the vault is read: whatever is written in between is noticed at the next look.
     const seen = reader?.revision
     reader?.close()
+    const isFirst = this.#opened === undefined
     this.#opened = { vault: openVault(this.#access), revision: seen }
+    if (!isFirst) this.onReopened?.()
     return this.#opened.vault
   }
 
@@ -133,7 +138,10 @@ class HeldCredential {
     this.name = name
     this.#vault = vault
     const { versions } = describe(vault, name)
-    const live = versions.filter(({ untilMs }) => untilMs === undefined || untilMs > nowMs)
+    // A pending value is at its provider and its probe alone.
+    const live = versions.filter(
+      ({ stage, untilMs }) => stage !== 'pending' && (untilMs === undefined || untilMs > nowMs),
+    )
     this.#untilMs = Math.min(...live.map(({ untilMs }) => untilMs ?? Number.POSITIVE_INFINITY))
     const numbers = orderVersions(live)
     this.#values = numbers.map((version) => ({ version, secret: vault.load(name, { version, nowMs }) }))

@@ -89,7 +89,7 @@ function changeNative<T>(vault: NativeVault, target: Target, change: (draft: Dra
   const events = settleLog(vault, standing, target)
   const draft = new NativeDraft(vault, keys, { nowMs: access.now(), randomBytes: access.randomBytes.bind(access) })
   const result = change(draft)
-  if (events.length + draft.events.length === 0 && draft.changed.size === 0) return result
+  if (events.length + draft.events.length === 0 && !draft.isChanged) return result
   draft.retireExpired()
   events.push(...draft.events)
   const records = linkEvents(events, access, { anchor: vault.logAnchor, tail: readLogTail(transaction) })

@@ -13,7 +13,7 @@ import {
   parseEntry,
   splitEntries,
 } from './native-entry.js'
-import { joinNative, type NativeHeader } from './native-format.js'
+import { joinNative, MAX_CONFIGS, type NativeHeader } from './native-format.js'
 import { type DataKeys, macOf, type RandomBytes, sealValue, valueContext } from './native-keys.js'
 import { compareNames, toJournal } from './native-journal.js'
 import { type EntryDesk, NativeStages } from './native-staged.js'
@@ -51,6 +51,7 @@ export class NativeDraft implements Draft {
   readonly #nowText: string
   readonly #randomBytes: RandomBytes
   #encryptions = 0
+  #configs: readonly string[] | undefined
 
   constructor(
     vault: NativeVault,
@@ -223,6 +224,16 @@ export class NativeDraft implements Draft {
     return this.#vault.openVersion(name, current).use((bytes) => bytes.equals(value.reveal()))
   }
 
+  approveConfig(digest: string, replaced?: string): void {
+    const kept = this.#vault.approvedConfigs.filter((one) => one !== replaced && one !== digest)
+    this.#configs = [digest, ...kept].slice(0, MAX_CONFIGS)
+  }
+
+  /** Whether there is anything to write. */
+  get isChanged(): boolean {
+    return this.changed.size > 0 || this.#configs !== undefined
+  }
+
   /** Seals the changed file under a new generation. */
   seal(header: NativeHeader): Buffer {
     const count = header.dek.count + this.#encryptions
@@ -232,7 +243,8 @@ export class NativeDraft implements Draft {
     sorted.sort((a, b) => Buffer.compare(a.key, b.key))
     const lines = sorted.map(({ line }) => line)
     const journal = this.staged.rotations.map(toJournal).sort(compareNames)
-    return joinNative({ ...header, dek: { ...header.dek, count }, journal }, lines, (input) => macOf(this.#keys, input))
+    const changed = { ...header, dek: { ...header.dek, count }, journal, configs: this.#configs ?? header.configs }
+    return joinNative(changed, lines, (input) => macOf(this.#keys, input))
   }
 
   /** Wipes the previous versions whose grace is over and that nobody needs to revoke. */

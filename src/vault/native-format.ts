@@ -19,6 +19,8 @@ import { MAX_VAULT_BYTES } from './vault.js'
 /** First line of every native vault. */
 export const NATIVE_MAGIC = '["mcpvault/1",\n'
 const MAX_HEADER_BYTES = 64 * 1024
+/** How many gateway configurations are approved at once; the oldest goes. */
+export const MAX_CONFIGS = 16
 /** `"` + 43 characters + `"]\n` */
 const TRAILER_BYTES = 47
 

@@ -81,6 +81,10 @@ export class NativeVault implements Vault {
     return this.parts.header.journal.map(fromJournal)
   }
 
+  get approvedConfigs(): readonly string[] {
+    return this.isVerified ? this.parts.header.configs : []
+  }
+
   get tokenStoreId(): Buffer {
     return Buffer.from(this.id, 'base64url')
   }

@@ -50,6 +50,7 @@ export class TutorialVault implements Vault {
   readonly isVerified = false
   readonly logAnchor = undefined
   readonly tokenStoreId = undefined
+  readonly approvedConfigs: readonly string[] = []
   readonly rotations = []
   readonly file: TutorialFile
   readonly #key: RawKey | undefined
@@ -201,6 +202,10 @@ export class TutorialDraft implements Draft {
 
   markLeaked(): number {
     throw needsNative('record of leaks')
+  }
+
+  approveConfig(): void {
+    throw needsNative('approval of configurations')
   }
 
   remove(name: string, options: DraftOptions): void {

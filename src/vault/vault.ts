@@ -142,6 +142,8 @@ export interface Vault {
   readonly logAnchor: LogAnchor | undefined
   /** The rotations that are under way or were interrupted, by name; none in the tutorial format. */
   readonly rotations: readonly Rotation[]
+  /** SHA-256 of the gateway configurations that were approved; empty where nobody checked the MAC. */
+  readonly approvedConfigs: readonly string[]
   /** All names, in file order (native: sorted by UTF-8 bytes). */
   names(): readonly string[]
   /** Gives a credential without its values; undefined when there is none. */
@@ -265,6 +267,12 @@ export interface Draft {
    * @throws {VaultError} INPUT in the tutorial format, which has no place for it.
    */
   markLeaked(name: string, options: DraftOptions): number
+  /**
+   * Approves a gateway configuration by its SHA-256 in hex, in the place of the one that it replaces, if any.
+   *
+   * @throws {VaultError} INPUT in the tutorial format, which has no place for it.
+   */
+  approveConfig(digest: string, replaced?: string): void
   remove(name: string, options: DraftOptions): void
   /**
    * Gives a credential another name, with everything that is kept of it.

@@ -6,7 +6,8 @@ import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Serv
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
-import { type RunningGateway, type ServeOptions, startGateway } from '../../src/gateway/serve.js'
+import { approveConfig, type ConfigPlace, readConfigFile } from '../../src/gateway/config-file.js'
+import { type RunningGateway, type ServeOptions, type ServeSignal, startGateway } from '../../src/gateway/serve.js'
 import { createToken, revokeTokens, type TokenAccess, type TokenOptions } from '../../src/tokens/change.js'
 import { openVault } from '../../src/vault/open.js'
 import { VaultWorld } from '../vault/vault-support.js'
@@ -102,11 +103,28 @@ export class GatewayWorld {
     return join(this.vault.directory, 'mcpvault.json')
   }
 
+  get configPlace(): ConfigPlace {
+    const host = { pid: process.pid, platform: process.platform, uid: process.geteuid?.() ?? -1 }
+    return { path: this.configPath, host, stateDirectory: this.vault.stateDirectory }
+  }
+
+  /** Writes a configuration and approves it. */
+  async configure(config: object): Promise<void> {
+    writeFileSync(this.configPath, JSON.stringify(config, null, 2), { mode: 0o600 })
+    const access = this.vault.access()
+    await approveConfig(readConfigFile(this.configPlace, openVault(access)), this.configPlace, access)
+  }
+
+  /** Does to the gateway what a signal does. */
+  signal(name: ServeSignal): void {
+    for (const listener of this.#listeners.get(name) ?? []) listener()
+  }
+
   async start(config: object, options: Partial<ServeOptions> = {}): Promise<void> {
-    writeFileSync(this.configPath, JSON.stringify(config), { mode: 0o600 })
+    await this.configure(config)
     this.#gateway = await startGateway(
       {
-        configPath: this.configPath,
+        config: this.configPlace,
         listen: { host: '127.0.0.1', port: 0 },
         allowRemote: false,
         hosts: [],
@@ -115,7 +133,6 @@ export class GatewayWorld {
       },
       {
         access: this.vault.access(),
-        host: { pid: process.pid, platform: process.platform, uid: process.geteuid?.() ?? -1 },
         writeLog: (line) => void this.log.push(line),
         onSignal: (name, listener) => {
           const listeners = this.#listeners.get(name) ?? new Set()

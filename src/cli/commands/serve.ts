@@ -1,13 +1,11 @@
-import { dirname, join } from 'node:path'
 import type { Command } from 'commander'
 import { VaultError } from '../../errors.js'
 import { readFileChecked } from '../../storage/read-file.js'
-import { followLinks } from '../../storage/resolve-target.js'
-import type { VaultAccess } from '../../vault/vault.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import { absolutePath } from '../directories.js'
-import type { CommandShape, Flag, GlobalOptions } from '../flags.js'
+import type { CommandShape, GlobalOptions } from '../flags.js'
+import { CONFIG_FLAG, configPlace } from '../gateway-config.js'
 import { accessVault } from '../open-vault.js'
 
 /** Options of `serve`. */
@@ -25,14 +23,6 @@ export interface ServeOptions extends GlobalOptions {
 export interface ListenAddress {
   readonly host: string
   readonly port: number
-}
-
-/** Where the gateway's configuration is, for every command that reads it. */
-export const CONFIG_FLAG: Flag = {
-  key: 'config',
-  long: '--config',
-  value: 'FILE',
-  help: 'the gateway configuration (mcpvault.json beside the vault)',
 }
 
 const DEFAULT_LISTEN: ListenAddress = { host: '127.0.0.1', port: 8808 }
@@ -90,7 +80,7 @@ export async function runServe(options: ServeOptions, context: Context): Promise
   const { runGateway } = await import('../../gateway/serve.js')
   await runGateway(
     {
-      configPath: configPath(options, access, context),
+      config: configPlace(options.config, access, context),
       listen: options.listen ?? DEFAULT_LISTEN,
       tls,
       allowRemote: options.allowRemote,
@@ -99,18 +89,11 @@ export async function runServe(options: ServeOptions, context: Context): Promise
     },
     {
       access,
-      host: context.host,
       writeLog: (line) => context.stderr.write(line),
       onSignal: (name, listener) => context.onSignal(name, listener),
       monotonicMs: () => performance.now(),
     },
   )
-}
-
-/** `--config`, else `mcpvault.json` beside the vault file itself. */
-export function configPath({ config }: Pick<ServeOptions, 'config'>, access: VaultAccess, context: Context): string {
-  if (config !== undefined) return absolutePath(config, context)
-  return join(dirname(followLinks(access.store.locate('vault'))), 'mcpvault.json')
 }
 
 function readTls({ tlsCert, tlsKey }: ServeOptions, context: Context): { cert: Buffer; key: Buffer } | undefined {

@@ -1,0 +1,29 @@
+import { dirname, join } from 'node:path'
+import { followLinks } from '../storage/resolve-target.js'
+import type { StorageHost } from '../storage/read-file.js'
+import type { VaultAccess } from '../vault/vault.js'
+import type { Context } from './context.js'
+import { absolutePath, mcpvaultDirectory } from './directories.js'
+import type { Flag } from './flags.js'
+
+/** Where the gateway's configuration is, for every command that reads it. */
+export const CONFIG_FLAG: Flag = {
+  key: 'config',
+  long: '--config',
+  value: 'FILE',
+  help: 'the gateway configuration (mcpvault.json beside the vault)',
+}
+
+/** Finds the configuration: `--config`, else `mcpvault.json` beside the vault file itself. */
+export function configPlace(
+  config: string | undefined,
+  access: VaultAccess,
+  context: Context,
+): { readonly path: string; readonly host: StorageHost; readonly stateDirectory: string } {
+  const beside = join(dirname(followLinks(access.store.locate('vault'))), 'mcpvault.json')
+  return {
+    path: config === undefined ? beside : absolutePath(config, context),
+    host: context.host,
+    stateDirectory: mcpvaultDirectory('XDG_STATE_HOME', context),
+  }
+}
