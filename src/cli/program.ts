@@ -19,7 +19,7 @@ import { toUsageError } from './usage-error.js'
  * @throws {VaultError} USAGE if the command line is not understood, and whatever the command throws.
  */
 export async function runProgram(line: readonly string[], context: Context): Promise<number> {
-  const argv = helpLast(line)
+  const argv = helpOfCommand(line)
   const program = createProgram(context, (text) => printHelp(text, argv, context))
   try {
     await addAsked(program, { rows: allRows(), argv, context })
@@ -32,10 +32,14 @@ export async function runProgram(line: readonly string[], context: Context): Pro
   return statusOf(program)
 }
 
-/** A help flag in front of the command asks for that command's help, as one behind it does. */
-function helpLast(argv: readonly string[]): readonly string[] {
+/**
+ * A help flag in front of the command asks for that command's help, as one behind it does. Without such a command there
+ * is no help: the flag is dropped, and commander says so.
+ */
+function helpOfCommand(argv: readonly string[]): readonly string[] {
   const at = findWord(argv)
   const isHelp = (word: string): boolean => word === '-h' || word === '--help'
+  if (isUnknown(argv, allRows())) return argv.filter((word) => !isHelp(word))
   const front = argv.slice(0, at)
   if (at === argv.length || !front.some(isHelp)) return argv
   return [...front.filter((word) => !isHelp(word)), ...argv.slice(at), '--help']
@@ -90,6 +94,14 @@ function findWord(argv: readonly string[]): number {
     if (GLOBAL_FLAGS.some((flag) => flag.value && flag.long === word)) index += 1
   }
   return argv.length
+}
+
+/** Whether a word stands where a command would, and is none. */
+function isUnknown(argv: readonly string[], rows: readonly CommandRow[]): boolean {
+  const at = findWord(argv)
+  const row = findRow(rows, argv[at])
+  if (row?.rows) return isUnknown(argv.slice(at + 1), row.rows)
+  return row === undefined && at < argv.length
 }
 
 /** The words of the command that is asked for, as far as there is such a command. */

@@ -24,10 +24,11 @@ export async function reportFailure(error: unknown, argv: readonly string[], con
 /** Reports a failure: `mcpvault: error: …` and its hints, or one JSON object with `--json`; a stack with `--debug`. */
 async function reportError(error: unknown, argv: readonly string[], context: Context): Promise<number> {
   const known = error instanceof VaultError ? error : toInternal(error)
+  const stack = hasFlag(argv, '--debug') ? formatStack(error) : ''
   const text = hasFlag(argv, '--json')
-    ? formatJson(known, takeWarnings(context))
-    : await formatLines(known, argv, context)
-  context.stderr.write(hasFlag(argv, '--debug') ? `${text}${formatStack(error)}` : text)
+    ? formatJson(known, stack, takeWarnings(context))
+    : `${await formatLines(known, argv, context)}${stack}`
+  context.stderr.write(text)
   return known.exitCode
 }
 
@@ -53,8 +54,8 @@ async function formatLines(error: VaultError, argv: readonly string[], context: 
   return `mcpvault: ${prefix} ${visible(error.message)}\n${hints.join('')}`
 }
 
-function formatJson({ code, message, hints }: VaultError, warnings: readonly string[]): string {
-  return `${visibleJson({ error: { code, message, hints, ...(warnings.length === 0 ? {} : { warnings }) } })}\n`
+function formatJson({ code, message, hints }: VaultError, stack: string, warnings: readonly string[]): string {
+  return `${visibleJson({ error: { code, message, hints, ...(warnings.length === 0 ? {} : { warnings }), ...(stack === '' ? {} : { stack }) } })}\n`
 }
 
 function formatStack(error: unknown): string {

@@ -94,6 +94,8 @@ describe('the command line', () => {
     const cases: readonly (readonly [argv: readonly string[], error: string, hint: string])[] = [
       [['strore'], 'there is no command "strore"', 'did you mean "store"?'],
       [['token', 'chek'], 'there is no command "chek"', 'did you mean "check"?'],
+      [['strore', '--help'], 'there is no command "strore"', 'did you mean "store"?'],
+      [['-h', 'token', 'chek'], 'there is no command "chek"', 'did you mean "check"?'],
       [['load', 'x', '--vautl', 'f'], 'there is no flag "--vautl"', 'did you mean "--vault"?'],
       [['load', '--verion'], 'there is no flag "--verion"', 'did you mean "--version"?'],
       [['load'], 'the argument NAME is missing', 'mcpvault help load'],

@@ -244,5 +244,9 @@ describe('the command line', () => {
     expect(made.stderr).not.toContain('    at ')
     await made.run('load', 'nam', '--debug')
     expect(made.stderr).toContain('    at ')
+    await made.run('load', 'nam', '--debug', '--json')
+    expect(JSON.parse(made.stderr)).toMatchObject({
+      error: { code: 'NOT_FOUND', stack: expect.stringMatching(/^ +at /m) },
+    })
   })
 })
