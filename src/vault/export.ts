@@ -1,7 +1,7 @@
 import { VaultError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import type { RawKey } from './key.js'
-import { sealText } from './tutorial-vault.js'
+import { sealText } from './tutorial-value.js'
 import type { Vault, VaultAccess } from './vault.js'
 import { shellWord } from '../shell-word.js'
 

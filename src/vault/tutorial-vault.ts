@@ -1,6 +1,4 @@
 import { isUtf8 } from 'node:buffer'
-import { openFernet, sealFernet } from '../crypto/fernet.js'
-import { openGcmHex, sealGcmHex } from '../crypto/gcm-hex.js'
 import { hkdfSha256 } from '../crypto/kdf.js'
 import { VaultError } from '../errors.js'
 import { Secret } from '../secret.js'
@@ -22,6 +20,7 @@ import {
   type TutorialFile,
   type TutorialMember,
 } from './tutorial-format.js'
+import { openText, sealText } from './tutorial-value.js'
 import {
   type Credential,
   type Draft,
@@ -107,6 +106,14 @@ export class TutorialVault implements Vault {
     }
   }
 
+  /** Refuses to add to a file that was named by mistake: any JSON object looks like a vault whose values are damaged. */
+  checkSealed(): void {
+    if (this.file.members.size === 0 || this.#hasSealed()) return
+    throw new VaultError('DAMAGED', 'cannot add to the vault: no value in it is encrypted, so it may be another file', {
+      hints: ['nothing was changed; to make a vault: mcpvault init --vault FILE'],
+    })
+  }
+
   /** Any key gives some tokens key, so a wrong one is refused here: all records would look damaged under it. */
   tokensKey(storeId: Buffer): Secret {
     if (!this.#mayBeKey()) throw wrongKey()
@@ -121,8 +128,11 @@ export class TutorialVault implements Vault {
 
   /** Whether the key opens a value, or there is none to try it on. */
   #mayBeKey(): boolean {
-    const key = this.rawKey()
-    return this.#opensAny(key) || [...this.file.members.values()].every(({ text }) => codecOf(text) === undefined)
+    return !this.#hasSealed() || this.#opensAny(this.rawKey())
+  }
+
+  #hasSealed(): boolean {
+    return [...this.file.members.values()].some(({ text }) => codecOf(text) !== undefined)
   }
 
   #opensAny(key: RawKey): boolean {
@@ -164,6 +174,7 @@ export class TutorialDraft implements Draft {
   store(name: string, value: Secret, options: DraftOptions & { readonly note?: string | undefined }): RotatedVersion {
     checkNewName(name)
     if (this.has(name)) throw existsAlready(name)
+    this.#vault.checkSealed()
     if (options.note !== undefined) throw needsNative('notes')
     if (this.#file.members.size >= MAX_ENTRIES)
       throw new VaultError('INPUT', 'cannot store: the vault holds 100,000 credentials, its limit')
@@ -237,6 +248,7 @@ export class TutorialDraft implements Draft {
       options.onConflict,
     )
     refuseConflicts(steps)
+    this.#vault.checkSealed()
     const sealed = new Map<string, string>()
     for (const [index, { name, value, sinceMs }] of values.entries()) {
       const fate = steps[index]?.fate
@@ -314,26 +326,6 @@ export interface TutorialDraftOptions {
   readonly nowMs: number
   readonly zone: string | undefined
   readonly randomBytes: RandomBytes
-}
-
-/** Encodes a value as a tutorial program would. */
-export function sealText(
-  key: RawKey,
-  bytes: Buffer,
-  options: { readonly codec: TutorialCodec; readonly nowMs: number; readonly randomBytes: RandomBytes },
-): string {
-  const iv = options.randomBytes(16)
-  return options.codec === 'fernet'
-    ? sealFernet(key.bytes.reveal(), bytes, { epochSeconds: Math.floor(options.nowMs / 1000), iv })
-    : sealGcmHex(key.bytes.reveal(), bytes, iv)
-}
-
-function openText(key: RawKey, text: string | undefined): Secret | undefined {
-  if (text === undefined) return undefined
-  const codec = codecOf(text)
-  const value =
-    codec === 'fernet' ? openFernet(key.bytes.reveal(), text) : codec && openGcmHex(key.bytes.reveal(), text)
-  return value && new Secret(value)
 }
 
 function wrongKey(): VaultError {

@@ -15,7 +15,7 @@ import { checkLog } from '../../src/vault/check-log.js'
 import { createVault } from '../../src/vault/create.js'
 import type { KeySpelling, PassphraseKey, RawKey, VaultKey } from '../../src/vault/key.js'
 import { openVault } from '../../src/vault/open.js'
-import { sealText } from '../../src/vault/tutorial-vault.js'
+import { sealText } from '../../src/vault/tutorial-value.js'
 import type {
   Draft,
   RotatedVersion,

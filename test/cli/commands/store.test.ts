@@ -37,6 +37,19 @@ describe('store', () => {
     expect(await json(world, 'list', 'other')).toMatchObject([{ name: 'other', note: 'for tests' }])
   })
 
+  it('adds nothing to another JSON file that was named by mistake', async () => {
+    const world = await emptyTutorialWorld()
+    const text = '{\n  "name": "not a vault",\n  "private": true\n}\n'
+    write(world, 'package.json', text)
+    write(world, '.env', 'NEW=value\n')
+    for (const argv of [
+      ['store', 'new', '--generate'],
+      ['import', '.env'],
+    ])
+      expect(await fail(world, ...argv, '--vault', 'package.json')).toMatchObject({ status: 6, code: 'DAMAGED' })
+    expect(read(world, 'package.json')).toBe(text)
+  })
+
   it('refuses a name that is taken, before it asks for a value', async () => {
     const world = await nativeWorld()
     await store(world, 'name', 'value')
