@@ -34,6 +34,7 @@ const DOORS = [
   'http',
   'clients/jsonc',
   'clients/toml',
+  'crypto/age',
   'gateway/config-file',
   'gateway/serve',
 ]

@@ -25,7 +25,7 @@ import { RateKeeper } from './tokens/rate.js'
 import { TokenRecords } from './tokens/records.js'
 import { SignatureCache } from './tokens/signature-cache.js'
 import { inspectToken, type TokenRequest, type Verdict, verifyToken } from './tokens/verify.js'
-import { parseRawKey, type VaultKey } from './vault/key.js'
+import { parseRawKey, type VaultKey, wipeKey } from './vault/key.js'
 import { openVault } from './vault/open.js'
 import type { Credential, Vault, VaultAccess } from './vault/vault.js'
 
@@ -196,8 +196,7 @@ export class VaultFile {
   /** Zeroes the key; the vault cannot be used afterwards. */
   close(): void {
     const { key } = this.#access
-    if (key?.type === 'raw') key.bytes.wipe()
-    else key?.text.wipe()
+    if (key !== undefined) wipeKey(key)
     this.#follower?.records.close()
     this.#follower = undefined
   }

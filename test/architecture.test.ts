@@ -49,7 +49,11 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   zod: ['src/gateway/config.ts'],
   'jsonc-parser': ['src/clients/jsonc.ts'],
   'toml-eslint-parser': ['src/clients/toml.ts'],
+  'age-encryption': ['src/crypto/age.ts'],
 }
+
+/** Packages that may be missing: required where they are used, and named nowhere else. */
+const OPTIONAL_DOORS: Readonly<Record<string, string>> = { '@napi-rs/keyring': 'src/cli/system.ts' }
 
 /** What src/index.ts, the library's entry, may look into is decided by what it exports; it is nobody's room. */
 const ENTRIES = ['src/index.ts']
@@ -135,11 +139,20 @@ describe('the architecture', () => {
 
   it('knows no other package', () => {
     const manifest: unknown = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-    const { dependencies } = manifest as { dependencies: Record<string, string> }
+    type Packages = Readonly<Record<string, string>>
+    const { dependencies, optionalDependencies } = manifest as Record<'dependencies' | 'optionalDependencies', Packages>
     expect(Object.keys(dependencies).sort()).toEqual(Object.keys(DOORS).sort())
+    expect(Object.keys(optionalDependencies).sort()).toEqual(Object.keys(OPTIONAL_DOORS).sort())
     for (const { path, imports } of sources) {
       const others = imports.filter(({ target }) => !/^(\.|node:)/.test(target) && !(target in DOORS))
       expect(others, path).toEqual([])
+    }
+  })
+
+  it('names an optional package in one file', () => {
+    for (const [name, door] of Object.entries(OPTIONAL_DOORS)) {
+      const users = sources.filter(({ text }) => codeOf(text).includes(`'${name}'`))
+      expect(users.map(({ path }) => path)).toEqual([door])
     }
   })
 

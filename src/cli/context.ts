@@ -37,6 +37,16 @@ export interface Prompter {
   confirm(question: string): Promise<boolean>
 }
 
+/** The keychain of the operating system: texts by account, all under the service `mcpvault`. */
+export interface Keychain {
+  /** @throws {VaultError} NO_KEY if it cannot be asked: it is missing, or was not unlocked. */
+  read(account: string): string | undefined
+  /** @throws {VaultError} NO_KEY */
+  write(account: string, text: string): void
+  /** Gives whether there was something. @throws {VaultError} NO_KEY */
+  remove(account: string): boolean
+}
+
 /** What a program that mcpvault ran has answered. */
 export interface ProgramResult {
   readonly exitCode: number | null
@@ -69,6 +79,7 @@ export interface Context {
   readonly stdout: Output
   readonly stderr: Output
   readonly prompt: Prompter
+  readonly keychain: Keychain
   readonly env: Readonly<Record<string, string | undefined>>
   readonly cwd: string
   readonly home: string

@@ -60,6 +60,7 @@ export interface GlobalOptions {
   readonly lockTimeoutMs?: number
   readonly assumeTz?: string
   readonly acceptRestore: boolean
+  readonly trustNewKey: boolean
   readonly json: boolean
   readonly quiet: boolean
   /** False with `--no-input`: nothing may be asked. */
@@ -102,6 +103,11 @@ export const GLOBAL_FLAGS: readonly Flag[] = [
     parse: parseZone,
   },
   { key: 'acceptRestore', long: '--accept-restore', help: 'go on with a vault older than this machine has seen' },
+  {
+    key: 'trustNewKey',
+    long: '--trust-new-key',
+    help: 'take a vault whose data key this machine does not know, once it was compared (key list)',
+  },
   { key: 'json', long: '--json', help: 'print one JSON value' },
   { key: 'quiet', long: '--quiet', help: 'no success line' },
   { key: 'input', long: '--no-input', help: 'never ask', isOff: true },

@@ -8,11 +8,14 @@ import { join } from 'node:path'
 import { VaultError } from '../errors.js'
 import { Secret } from '../secret.js'
 import { type ReadOptions, readFileChecked } from '../storage/read-file.js'
-import { parseRawKey, type RawKey, type VaultKey } from '../vault/key.js'
+import { type AgeKey, parseAgeIdentities, parseRawKey, type RawKey, type VaultKey } from '../vault/key.js'
 import type { Context } from './context.js'
 import { absolutePath, mcpvaultDirectory } from './directories.js'
 import type { GlobalOptions } from './flags.js'
 import { canAsk } from './read-value.js'
+
+/** A key that is written down somewhere: all but a passphrase. */
+export type GivenKey = RawKey | AgeKey
 
 /** A key, and where it was found in words for a message. */
 export interface FoundKey<Key = VaultKey> {
@@ -26,6 +29,8 @@ export interface FoundKey<Key = VaultKey> {
 
 /** What the caller allows. */
 export interface KeyRequest {
+  /** Accounts of the keychain that the vault names, to be tried before the default key file. */
+  readonly keychain?: () => readonly string[]
   /** For commands that need no key: nothing is asked and no program is run. */
   readonly isPassive: boolean
   readonly warn: (sentence: string) => void
@@ -49,20 +54,20 @@ export async function askPassphrase(options: KeyOptions, context: Context): Prom
 }
 
 /**
- * Finds a raw key, in the order of `help environment`; undefined when no source has one.
+ * Finds a raw key or age identities, which are told apart by content, in the order of `help environment`; undefined when no source has one.
  *
  * @throws {VaultError} NO_KEY if a source is there and gives no well-formed key, UNSAFE if a key file is writable by
  * others.
  */
-export function findRawKey(
+export function findGivenKey(
   { keyFile, keyFd, envFile }: KeyOptions,
   context: Context,
   request: KeyRequest,
-): FoundKey<RawKey> | undefined {
+): FoundKey<GivenKey> | undefined {
   const { env, host } = context
   const inFile = (path: string, name: string) =>
     fromFile(absolutePath(path, context), name, { host, warn: request.warn })
-  const required = (path: string, name: string): FoundKey<RawKey> => {
+  const required = (path: string, name: string): FoundKey<GivenKey> => {
     const key = inFile(path, name)
     if (!key) throw noKey(name, 'there is no such file')
     return key
@@ -83,8 +88,19 @@ export function findRawKey(
   const credential = systemd ? inFile(join(systemd, 'mcp_encryption_key'), name) : undefined
   const path = defaultKeyFile(context)
   if (credential !== undefined) return credential
+  const kept = request.isPassive ? undefined : fromKeychain(request.keychain?.() ?? [], context)
+  if (kept !== undefined) return kept
   const found = inFile(path, `the key file "${path}"`)
   return found && { ...found, isImplicit: true }
+}
+
+/** A keychain that the vault names and that cannot be asked is an error: what lies elsewhere may be another key. */
+function fromKeychain(accounts: readonly string[], { keychain }: Context): FoundKey<GivenKey> | undefined {
+  for (const account of accounts) {
+    const text = keychain.read(account)
+    if (text !== undefined) return parse(text, `the keychain (mcpvault, ${account})`)
+  }
+  return undefined
 }
 
 function readKeyDescriptor(fd: number, context: Context): Buffer {
@@ -102,12 +118,12 @@ export function defaultKeyFile(context: Pick<Context, 'env' | 'home'>): string {
 
 type Checks = Pick<ReadOptions, 'host' | 'warn'>
 
-function fromFile(path: string, name: string, checks: Checks): FoundKey<RawKey> | undefined {
+function fromFile(path: string, name: string, checks: Checks): FoundKey<GivenKey> | undefined {
   const file = readFileChecked(path, { what: 'key file', maxBytes: MAX_KEY_FILE_BYTES, ...checks })
   return file && { ...parse(file.bytes, name), path }
 }
 
-function fromEnvFile(path: string, absolute: string, checks: Checks): FoundKey<RawKey> {
+function fromEnvFile(path: string, absolute: string, checks: Checks): FoundKey<GivenKey> {
   const name = `the env file "${path}"`
   const file = readFileChecked(absolute, { what: 'env file', maxBytes: MAX_ENV_FILE_BYTES, ...checks })
   if (!file) throw noKey(name, 'there is no such file')
@@ -129,7 +145,7 @@ export function readEnvLine(text: string, name: string): string | undefined {
   return value
 }
 
-function fromCommand(command: string, context: Context): FoundKey<RawKey> {
+function fromCommand(command: string, context: Context): FoundKey<GivenKey> {
   const name = 'MCP_ENCRYPTION_KEY_COMMAND'
   const limits = { timeoutMs: COMMAND_TIMEOUT_MS, maxBytes: MAX_KEY_FILE_BYTES }
   const { exitCode, stdout } = translateFailure(() => context.runProgram(parseArgv(command), limits))
@@ -160,11 +176,12 @@ function parseArgv(command: string): readonly string[] {
   return argv as readonly string[]
 }
 
-function parse(text: string | Buffer, source: string): FoundKey<RawKey> {
-  const key = parseRawKey(text.toString('utf8').trim())
+function parse(text: string | Buffer, source: string): FoundKey<GivenKey> {
+  const content = text.toString('utf8').trim()
+  const key = parseRawKey(content) ?? parseAgeIdentities(content)
   if (typeof text !== 'string') text.fill(0)
-  if (!key) throw noKey(source, 'expected 44 characters of base64url or 64 hex digits')
-  return { key, source }
+  if (!key) throw noKey(source, 'expected 44 characters of base64url, 64 hex digits or an age identity')
+  return { key: { ...key, source }, source }
 }
 
 function noKey(source: string, reason: string): VaultError {

@@ -10,14 +10,15 @@ import { VaultError } from '../errors.js'
 import { createFileStore } from '../storage/file-store.js'
 import { followLinks } from '../storage/resolve-target.js'
 import type { DocumentName, Store } from '../storage/store.js'
-import { type RawKey, rawKeyId, type VaultKey } from '../vault/key.js'
+import { ageSlotsOf, readAgeSlots, withFreshKey } from '../vault/age-key.js'
+import { rawKeyId, type VaultKey } from '../vault/key.js'
 import { openVault } from '../vault/open.js'
 import { type ListedSlot, readSlots } from '../vault/slots.js'
 import type { Vault, VaultAccess } from '../vault/vault.js'
 import type { Context } from './context.js'
 import type { GlobalOptions } from './flags.js'
 import { absolutePath, mcpvaultDirectory } from './directories.js'
-import { askPassphrase, type FoundKey, findRawKey, type KeyRequest } from './key-source.js'
+import { askPassphrase, type FoundKey, findGivenKey, type GivenKey, type KeyRequest } from './key-source.js'
 import { createPrinter } from './printer.js'
 import { sideFiles } from './side-files.js'
 
@@ -62,7 +63,7 @@ export async function openForReading(
   key: 'needed' | 'if-there',
 ): Promise<Opened> {
   const access = await accessVault(options, context, key)
-  return { vault: openVault(access), access }
+  return { vault: await withFreshKey(access, () => openVault(access)), access }
 }
 
 /** Puts together what a change of the vault needs; the vault is opened under the lock later. */
@@ -101,7 +102,10 @@ export async function chooseKey(
   context: Context,
   request: KeyRequest & { readonly store: Store },
 ): Promise<FoundKey | undefined> {
-  const found = findRawKey(options, context, request)
+  const keychain = (): readonly string[] =>
+    (readSlots(request.store) ?? []).filter(({ isInKeychain }) => isInKeychain).map(({ kid }) => kid)
+  const found = findGivenKey(options, context, { ...request, keychain })
+  if (found?.key.type === 'age') await readAgeSlots(found.key, ageSlotsOf(request.store))
   if (found !== undefined && !found.isImplicit) return found
   if (found === undefined && request.isPassive) return undefined
   const slots = readSlots(request.store)
@@ -112,10 +116,11 @@ export async function chooseKey(
   }
   if (found === undefined || request.isPassive) return undefined
   // Nothing else is there: opening with it says precisely why it does not fit.
-  return slots?.some(({ type }) => type === 'raw') ? found : undefined
+  return slots?.some(({ type }) => type !== 'passphrase') ? found : undefined
 }
 
-function isListed(key: RawKey, slots: readonly ListedSlot[]): boolean {
+function isListed(key: GivenKey, slots: readonly ListedSlot[]): boolean {
+  if (key.type === 'age') return slots.some(({ age }) => age !== undefined && key.recipients.includes(age.recipient))
   const kid = rawKeyId(key.bytes.reveal())
   return slots.some((slot) => slot.type === 'raw' && slot.kid === kid)
 }
@@ -162,6 +167,7 @@ export function createAccess(
     },
     zone: options.assumeTz,
     acceptRestore: options.acceptRestore,
+    trustNewKey: options.trustNewKey,
     isInGit: () => isInGit(directory),
     now: () => context.now(),
     randomBytes: (length) => context.randomBytes(length),

@@ -126,8 +126,8 @@ export function examineFormat(vault: AnyVault): readonly Finding[] {
   }
   const { count } = vault.parts.header.dek
   if (count < MANY_ENCRYPTIONS) return []
-  const what = `the vault's data key has encrypted ${count} values; a vault refuses more than ${2 ** 32}, so move to a new one in time`
-  return [{ id: 'key-worn', severity: 'warning', what, mend: 'mcpvault init --vault NEW' }]
+  const what = `the vault's data key has encrypted ${count} values; it refuses more than ${2 ** 32}`
+  return [{ id: 'key-worn', severity: 'warning', what, mend: 'mcpvault key rotate' }]
 }
 
 /** Compares the vault with the furthest state of it that this machine has seen. */

@@ -23,6 +23,9 @@ export type LogAction =
   | 'imported'
   | 'leaked'
   | 'restored'
+  | 'key-added'
+  | 'key-removed'
+  | 'key-rotated'
 
 /**
  * A record as it stands in the file, members in file order. Records by other programs have the first three members at

@@ -133,13 +133,18 @@ function raiseMark(
 }
 
 function formatMark(mark: Mark): Buffer {
-  const { vault, tokens } = mark
+  const { vault, tokens, place } = mark
   const ordered = {
-    ...(vault && { vault: { gen: vault.gen, mac: vault.mac, commit: vault.commit } }),
+    ...(vault && { vault: orderVault(vault) }),
     ...(tokens && { tokens: { seq: tokens.seq, mac: tokens.mac } }),
+    ...(place && { place: { vault: place.vault } }),
   }
   const sha256 = createHash('sha256').update(JSON.stringify(ordered)).digest('hex')
   return Buffer.from(`${JSON.stringify({ mark: ordered, sha256 })}\n`, 'utf8')
+}
+
+function orderVault({ gen, mac, commit, past = [], isUnconfirmed }: NonNullable<Mark['vault']>): object {
+  return { gen, mac, commit, ...(past.length > 0 && { past }), ...(isUnconfirmed && { isUnconfirmed }) }
 }
 
 function parseMark(path: string, bytes: Buffer): Mark {
@@ -154,9 +159,15 @@ function parseMark(path: string, bytes: Buffer): Mark {
 }
 
 function isMark(value: Mark): boolean {
-  const { vault, tokens } = value
-  const isVault = vault === undefined || (isCount(vault.gen) && isText(vault.mac) && isText(vault.commit))
-  return isVault && (tokens === undefined || (isCount(tokens.seq) && isText(tokens.mac)))
+  const { vault, tokens, place } = value
+  const isVault = vault === undefined || isVaultMark(vault)
+  const isTokens = tokens === undefined || (isCount(tokens.seq) && isText(tokens.mac))
+  return isVault && isTokens && (place === undefined || isText(place.vault))
+}
+
+function isVaultMark({ gen, mac, commit, past, isUnconfirmed }: NonNullable<Mark['vault']>): boolean {
+  const isPast = past === undefined || (Array.isArray(past) && past.every(isText))
+  return isCount(gen) && isText(mac) && isText(commit) && isPast && (isUnconfirmed ?? true) === true
 }
 
 function isCount(value: unknown): boolean {

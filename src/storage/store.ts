@@ -111,8 +111,18 @@ export class ConflictError extends Error {
 
 /** The furthest state of a vault that this machine has seen, kept outside of it so that an old copy is noticed. */
 export interface Mark {
-  readonly vault?: { readonly gen: number; readonly mac: string; readonly commit: string }
+  readonly vault?: {
+    readonly gen: number
+    readonly mac: string
+    readonly commit: string
+    /** Commitments of earlier data keys. */
+    readonly past?: readonly string[]
+    /** Set until the user has said that a vault that anybody could have made is the right one. */
+    readonly isUnconfirmed?: true
+  }
   readonly tokens?: { readonly seq: number; readonly mac: string }
+  /** The id of the vault that lies in a place; the mark is then that of a place. */
+  readonly place?: { readonly vault: string }
 }
 
 /** High-water marks by vault id, in the state directory. */

@@ -3,6 +3,7 @@ import { appendRecords } from '../log/append.js'
 import { recordName } from '../log/record.js'
 import { ConflictError, type Snapshot, type Transaction } from '../storage/store.js'
 import { formatUtc } from '../timestamp.js'
+import { withFreshKey } from './age-key.js'
 import { commitVault } from './commit.js'
 import { allowStanding, compareMark, raiseMark, readMark, restored, type Standing } from './marks.js'
 import { NativeDraft } from './native-draft.js'
@@ -18,6 +19,7 @@ import {
   surveyLog,
   whenStill,
 } from './outbox.js'
+import { checkPlace } from './trust.js'
 import { TutorialDraft, type TutorialVault } from './tutorial-vault.js'
 import type { Draft, LogEvent, VaultAccess } from './vault.js'
 
@@ -55,17 +57,19 @@ export async function runChange<T>(
   command: string,
   body: (transaction: Transaction) => T,
 ): Promise<T> {
-  return access.store.transaction(command, (transaction) => {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return body(transaction)
-      } catch (error) {
-        if (!(error instanceof ConflictError)) throw error
-        if (attempt === ATTEMPTS) throw tooBusy(access)
-        pause(CONFLICT_PAUSE_MS)
+  return withFreshKey(access, () =>
+    access.store.transaction(command, (transaction) => {
+      for (let attempt = 1; ; attempt++) {
+        try {
+          return body(transaction)
+        } catch (error) {
+          if (!(error instanceof ConflictError)) throw error
+          if (attempt === ATTEMPTS) throw tooBusy(access)
+          pause(CONFLICT_PAUSE_MS)
+        }
       }
-    }
-  })
+    }),
+  )
 }
 
 function tooBusy(access: VaultAccess): VaultError {
@@ -85,6 +89,7 @@ function changeNative<T>(vault: NativeVault, target: Target, change: (draft: Dra
   if (keys === undefined) throw noKey()
   const standing = compareMark(vault, readMark(vault.id, access), access)
   allowStanding(standing, access, 'write')
+  checkPlace(vault, access)
   finishDropping(vault, transaction)
   const events = settleLog(vault, standing, target)
   const draft = new NativeDraft(vault, keys, { nowMs: access.now(), randomBytes: access.randomBytes.bind(access) })
@@ -97,9 +102,14 @@ function changeNative<T>(vault: NativeVault, target: Target, change: (draft: Dra
   const last = records.at(-1)
   const log = { seq: last?.seq ?? header.log.seq, head: last?.hash ?? header.log.head, pending: records }
   const bytes = draft.seal({ ...header, gen: standing.highestGen + 1, log })
+  const after = draft.resealing?.keys ?? keys
+  const verify = (read: Buffer): void => {
+    checkChanged(reopen(read, after), draft.changed)
+    draft.resealing?.verify(reopen(read, after))
+  }
   commitVault(
-    () => writeVault(target, bytes, { ...draft, verify: (read) => checkChanged(reopen(read, keys), draft.changed) }),
-    [() => appendCommitted(transaction, records), () => raiseMark(reopen(bytes, keys), access)],
+    () => writeVault(target, bytes, { dropsValues: draft.dropsValues, verify }),
+    [() => appendCommitted(transaction, records), () => raiseMark(reopen(bytes, after), access)],
   )
   return result
 }
@@ -140,7 +150,7 @@ function writeVault(
 }
 
 /** What the log says of a change that took a value out for good. */
-const DROPPING: readonly string[] = ['retired', 'removed', 'aborted']
+const DROPPING: readonly string[] = ['retired', 'removed', 'aborted', 'key-removed', 'key-rotated']
 
 /** A writer that took values out for good may have been killed before it deleted the generation that still has them. */
 function finishDropping(vault: NativeVault, transaction: Transaction): void {

@@ -1,5 +1,6 @@
 import { VaultError } from '../errors.js'
 import { rawKeyId, type VaultKey } from './key.js'
+import { findSlot } from './key-slots.js'
 import { NativeVault, noKey } from './native-vault.js'
 import { readAndParse } from './open.js'
 import type { TutorialVault } from './tutorial-vault.js'
@@ -30,14 +31,17 @@ export function checkKey(access: Pick<VaultAccess, 'store' | 'key' | 'warn'>): K
   const { vault } = readAndParse(access.store, access)
   const { values, damaged } = openValues(vault, key)
   const isNative = vault instanceof NativeVault
-  const slots = isNative ? vault.parts.header.keys.filter(({ type }) => type === 'passphrase') : []
   return {
     format: vault.format,
-    keyId: key.type === 'raw' ? rawKeyId(key.bytes.reveal()) : slots.length === 1 ? slots[0]?.kid : undefined,
+    keyId: isNative ? findSlot(vault.parts.header.keys, key)?.kid : rawIdOf(key),
     isChecked: isNative || values > 0,
     values,
     damaged,
   }
+}
+
+function rawIdOf(key: VaultKey): string | undefined {
+  return key.type === 'raw' ? rawKeyId(key.bytes.reveal()) : undefined
 }
 
 function openValues(vault: NativeVault | TutorialVault, key: VaultKey): Pick<KeyCheck, 'values' | 'damaged'> {

@@ -3,10 +3,11 @@ import { findNeighbour } from '../storage/neighbours.js'
 import type { Store, Transaction } from '../storage/store.js'
 import { commitVault } from './commit.js'
 import { runChange } from './change.js'
-import type { VaultKey } from './key.js'
+import { prepareSlot } from './age-key.js'
+import { type SlotKey, wrapSlot } from './key-slots.js'
 import { raiseMark } from './marks.js'
 import { joinNative, NATIVE_MAGIC, type NativeHeader } from './native-format.js'
-import { type DataKeys, deriveDataKeys, macOf, type RandomBytes, sealTokensKey, wrapSlot } from './native-keys.js'
+import { type DataKeys, deriveDataKeys, macOf, type RandomBytes, sealTokensKey } from './native-keys.js'
 import { NativeVault, noKey } from './native-vault.js'
 import { readLogTail } from './outbox.js'
 import type { VaultAccess, VaultFormat } from './vault.js'
@@ -28,13 +29,13 @@ export interface KeptTokens {
 
 const NO_RECORD = '0'.repeat(64)
 
-/** Draws the keys of a new native vault and wraps the data key for one key. */
-export function drawVault(key: VaultKey, randomBytes: RandomBytes, kept?: KeptTokens): FreshVault {
+/** Draws the keys of a new native vault and wraps the data key for one slot. */
+export function drawVault(slotKey: SlotKey, randomBytes: RandomBytes, kept?: KeptTokens): FreshVault {
   const vaultId = kept?.vaultId ?? randomBytes(16)
   const dekId = 'd1'
   const dek = randomBytes(32)
   const { commit, ...keys } = deriveDataKeys(dek, vaultId)
-  const slot = wrapSlot(dek, key, { vaultId, dekId, randomBytes })
+  const slot = wrapSlot(dek, slotKey, { vaultId, dekId, randomBytes })
   const tokensKey = kept?.tokensKey ?? randomBytes(32)
   const header: NativeHeader = {
     vault_id: vaultId.toString('base64url'),
@@ -58,6 +59,7 @@ export function drawVault(key: VaultKey, randomBytes: RandomBytes, kept?: KeptTo
 export async function createVault(access: VaultAccess, format: VaultFormat): Promise<void> {
   const { key, store } = access
   if (key === undefined) throw noKey()
+  const slotKey = format === 'native' ? await prepareSlot(key, access.randomBytes.bind(access)) : undefined
   await runChange(access, 'init', (transaction) => {
     if (transaction.read('vault') !== undefined) {
       throw new VaultError('EXISTS', `a vault is already there: "${store.locate('vault')}"`, {
@@ -65,18 +67,19 @@ export async function createVault(access: VaultAccess, format: VaultFormat): Pro
       })
     }
     refuseSharing(access, transaction, format)
-    if (format === 'native') createNative(access, key, transaction)
+    if (slotKey !== undefined) createNative(access, slotKey, transaction)
     else transaction.replace('vault', Buffer.from('{}\n'), { expected: undefined, verify: () => undefined })
   })
 }
 
-function createNative(access: VaultAccess, key: VaultKey, transaction: Transaction): void {
-  const fresh = drawVault(key, access.randomBytes.bind(access))
+function createNative(access: VaultAccess, slotKey: SlotKey, transaction: Transaction): void {
+  const { key } = access
+  const fresh = drawVault(slotKey, access.randomBytes.bind(access))
   const bytes = joinNative(fresh.header, [], (input) => macOf(fresh.keys, input))
   commitVault(
     () =>
       transaction.replace('vault', bytes, { expected: undefined, verify: (read) => void NativeVault.open(read, key) }),
-    [() => raiseMark(NativeVault.openWith(bytes, fresh.keys), access)],
+    [() => raiseMark(NativeVault.openWith(bytes, fresh.keys), access, { isOwn: true })],
   )
 }
 

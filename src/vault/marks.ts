@@ -1,6 +1,9 @@
 import { VaultError } from '../errors.js'
 import type { Mark } from '../storage/store.js'
+import { deriveDataKeys, openPast } from './native-keys.js'
 import type { NativeVault } from './native-vault.js'
+import { MAX_PAST } from './reseal.js'
+import { isConfirming, keepPlace } from './trust.js'
 import type { VaultAccess } from './vault.js'
 
 /** What a mark keeps of a vault. */
@@ -25,15 +28,41 @@ export function readMark(id: string, access: VaultAccess): VaultMark | undefined
  * The mark is raised only after a commit. Whoever reads without the lock must have read the mark before the vault, or a
  * writer between the two reads makes the vault look old.
  *
- * @throws {VaultError} UNSAFE if the data key is not the one seen before
+ * @throws {VaultError} UNSAFE if the data key is neither the one seen before nor one that follows it
  */
 export function compareMark(vault: NativeVault, seen: VaultMark | undefined, access: VaultAccess): Standing {
   const here = markOf(vault)
   if (seen === undefined) return { highestGen: here.gen, behind: undefined }
-  if (seen.commit !== here.commit) throw otherDataKey(access)
+  const highestGen = Math.max(here.gen, seen.gen)
+  const kinship = relate(vault, seen)
+  if (kinship === 'strange') {
+    if (vault.isVerified && !access.trustNewKey) throw otherDataKey(access)
+    if (!vault.isVerified)
+      access.warn(`${describeStranger(access)}; without a key it cannot be said whether it follows it`)
+    return { highestGen, behind: undefined }
+  }
+  if (kinship === 'earlier') return { highestGen, behind: describeEarlier(vault) }
   const isFork = here.gen === seen.gen && here.mac !== seen.mac
   const behind = isFork || here.gen < seen.gen ? describeGap(here, seen) : undefined
-  return { highestGen: Math.max(here.gen, seen.gen), behind }
+  return { highestGen, behind }
+}
+
+/**
+ * How the data key of a vault stands to the one that was seen: the `same`, a `later` one that carries it among its
+ * predecessors, an `earlier` one of which that is known, or a `strange` one.
+ */
+function relate(vault: NativeVault, seen: VaultMark): 'same' | 'later' | 'earlier' | 'strange' {
+  const { commit } = vault.parts.header.dek
+  if (commit === seen.commit) return 'same'
+  if (seen.past?.includes(commit)) return 'earlier'
+  return pastCommits(vault).includes(seen.commit) ? 'later' : 'strange'
+}
+
+/** The commitments of the data keys before this one, oldest first; empty without a key. @throws {VaultError} DAMAGED */
+function pastCommits({ keys, parts, id }: NativeVault): readonly string[] {
+  if (keys === undefined) return []
+  const vaultId = Buffer.from(id, 'base64url')
+  return openPast(keys, parts.header).map((dek) => deriveDataKeys(dek, vaultId).commit.toString('base64url'))
 }
 
 /**
@@ -50,15 +79,42 @@ export function allowStanding({ behind }: Standing, access: VaultAccess, purpose
 
 /**
  * Moves the mark to a verified vault; a lower one never replaces a higher one. Where marks cannot be kept, the vault
- * works without them.
+ * works without them. A vault that was made here (`isOwn`) needs no confirmation.
  */
-export function raiseMark(vault: NativeVault, access: VaultAccess): void {
+export function raiseMark(vault: NativeVault, access: VaultAccess, { isOwn = false } = {}): void {
   if (!vault.isVerified) return
-  const here = markOf(vault)
   access.store.marks.raise(vault.id, (stored) => {
-    if (stored?.vault !== undefined && stored.vault.gen >= here.gen) return undefined
-    return { ...stored, vault: here }
+    const word = { isConfirmed: isOwn || isConfirming(access), isNewKeyTrusted: isOwn || access.trustNewKey === true }
+    const next = nextMark(vault, stored?.vault, word)
+    return next && { ...stored, vault: next }
   })
+  if (isOwn) keepPlace(vault, access)
+}
+
+/** What the user, or the key, says for a vault. */
+interface Word {
+  readonly isConfirmed: boolean
+  readonly isNewKeyTrusted: boolean
+}
+
+function nextMark(
+  vault: NativeVault,
+  seen: VaultMark | undefined,
+  { isConfirmed, isNewKeyTrusted }: Word,
+): VaultMark | undefined {
+  const here = markOf(vault)
+  const isUnconfirmed = (seen === undefined || seen.isUnconfirmed === true) && !isConfirmed
+  const flag = isUnconfirmed ? ({ isUnconfirmed } as const) : {}
+  if (seen === undefined) return { ...here, past: pastCommits(vault), ...flag }
+  const { isUnconfirmed: wasUnconfirmed, ...kept } = seen
+  const kinship = relate(vault, seen)
+  if (kinship === 'strange') return isNewKeyTrusted ? { ...here, past: pastCommits(vault) } : undefined
+  if (here.gen <= seen.gen) return wasUnconfirmed && isConfirmed ? kept : undefined
+  const { past = [] } = seen
+  if (kinship === 'same') return { ...here, past, ...flag }
+  // After going back to an earlier data key, the later one is one that this machine no longer expects.
+  const earlier = [...past.filter((commit) => commit !== here.commit), seen.commit].slice(-MAX_PAST)
+  return { ...here, past: kinship === 'later' ? pastCommits(vault) : earlier, ...flag }
 }
 
 function markOf(vault: NativeVault): VaultMark {
@@ -82,12 +138,19 @@ export function restored(what: string): VaultError {
   })
 }
 
+function describeEarlier({ parts }: NativeVault): string {
+  return `this copy of the vault is sealed under an earlier data key (${parts.header.dek.id}) than one that this machine has seen`
+}
+
+function describeStranger({ store }: VaultAccess): string {
+  return `the vault "${store.locate('vault')}" has another data key than the one this machine has seen`
+}
+
 function otherDataKey(access: VaultAccess): VaultError {
-  return new VaultError(
-    'UNSAFE',
-    `the vault "${access.store.locate('vault')}" has another data key than the one this machine has seen`,
-    {
-      hints: ['somebody may have put a vault of their own in its place; compare it with a backup'],
-    },
-  )
+  return new VaultError('UNSAFE', `${describeStranger(access)}, and does not follow it`, {
+    hints: [
+      'somebody may have put a vault of their own in its place; compare it with a backup',
+      'if you know that it is right: compare "mcpvault key list" with a colleague, then add --trust-new-key once',
+    ],
+  })
 }

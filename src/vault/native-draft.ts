@@ -13,7 +13,7 @@ import {
   parseEntry,
   splitEntries,
 } from './native-entry.js'
-import { joinNative, MAX_CONFIGS, type NativeHeader } from './native-format.js'
+import { joinNative, type KeySlot, MAX_CONFIGS, type NativeHeader } from './native-format.js'
 import { type DataKeys, macOf, type RandomBytes, sealValue, valueContext } from './native-keys.js'
 import { compareNames, toJournal } from './native-journal.js'
 import { type EntryDesk, NativeStages } from './native-staged.js'
@@ -33,6 +33,15 @@ import {
 } from './vault.js'
 import { shellWord } from '../shell-word.js'
 
+/** Seals a vault under another data key. */
+export interface Resealing {
+  readonly keys: DataKeys
+  /** Gives the file for a header and entry lines that the data key before has sealed. */
+  seal(header: NativeHeader, lines: readonly Buffer[]): Buffer
+  /** Refuses what was read back from the disk unless every key opens it and every value in it. @throws {VaultError} */
+  verify(vault: NativeVault): void
+}
+
 /** How many values one data key may encrypt: SP 800-38D section 8.3 bounds random nonces at 2^32. */
 const MAX_ENCRYPTIONS = 2 ** 32
 
@@ -45,6 +54,10 @@ export class NativeDraft implements Draft {
   /** Names whose entries were written anew, some of them removed again since, or whose rotation has moved on. */
   readonly changed = new Set<string>()
   readonly staged: NativeStages
+  /** The key slots to write, where they change under the same data key. */
+  slots: readonly KeySlot[] | undefined
+  /** Set when the vault is to be sealed under another data key. */
+  resealing: Resealing | undefined
   readonly #vault: NativeVault
   readonly #keys: DataKeys
   readonly #lines: Map<string, Buffer>
@@ -64,6 +77,11 @@ export class NativeDraft implements Draft {
     this.#nowText = formatUtc(options.nowMs)
     this.#randomBytes = options.randomBytes
     this.staged = new NativeStages(this.#desk(options.nowMs), vault.rotations)
+  }
+
+  /** The header and the keys that the vault was opened with. */
+  get opened(): { readonly header: NativeHeader; readonly keys: DataKeys } {
+    return { header: this.#vault.parts.header, keys: this.#keys }
   }
 
   names(): readonly string[] {
@@ -237,14 +255,17 @@ export class NativeDraft implements Draft {
   /** Seals the changed file under a new generation. */
   seal(header: NativeHeader): Buffer {
     const count = header.dek.count + this.#encryptions
-    if (count > MAX_ENCRYPTIONS)
+    if (count > MAX_ENCRYPTIONS && this.resealing === undefined)
       throw new VaultError('INPUT', 'cannot write the vault: its data key has encrypted 2^32 values, its limit')
     const sorted = [...this.#lines].map(([name, line]) => ({ key: Buffer.from(name), line }))
     sorted.sort((a, b) => Buffer.compare(a.key, b.key))
     const lines = sorted.map(({ line }) => line)
     const journal = this.staged.rotations.map(toJournal).sort(compareNames)
-    const changed = { ...header, dek: { ...header.dek, count }, journal, configs: this.#configs ?? header.configs }
-    return joinNative(changed, lines, (input) => macOf(this.#keys, input))
+    const dek = { ...header.dek, count }
+    const configs = this.#configs ?? header.configs
+    const next = { ...header, keys: this.slots ?? header.keys, dek, journal, configs }
+    if (this.resealing !== undefined) return this.resealing.seal(next, lines)
+    return joinNative(next, lines, (input) => macOf(this.#keys, input))
   }
 
   /** Wipes the previous versions whose grace is over and that nobody needs to revoke. */

@@ -33,12 +33,32 @@ export interface PassphraseKdf {
   readonly salt: string
 }
 
-/** One way to open the vault: the data key, wrapped under a slot key. */
+/** The way from an age identity to a slot key: the slot key as an age file for one X25519 recipient. */
+export interface AgeKdf {
+  readonly name: 'age'
+  readonly recipient: string
+  readonly file: string
+}
+
+/** One way to open the vault: the data key, wrapped under a slot key. Members are in file order. */
 export interface KeySlot {
   readonly kid: string
-  readonly type: 'raw' | 'passphrase'
-  readonly kdf?: PassphraseKdf
+  readonly type: 'raw' | 'passphrase' | 'age'
+  /** Set when the raw key lies in the keychain of an operating system, under `kid`. */
+  readonly keychain?: true
+  /** Whose it is, for people. */
+  readonly label?: string
+  readonly kdf?: PassphraseKdf | AgeKdf
   readonly wrap: string
+}
+
+/** The data key, as the header names it. */
+export interface DataKeyHeader {
+  readonly id: string
+  readonly commit: string
+  readonly count: number
+  /** The data keys before it, sealed; missing for the first. */
+  readonly past?: string
 }
 
 /** The header line. Members are in file order. */
@@ -46,7 +66,7 @@ export interface NativeHeader {
   readonly vault_id: string
   readonly gen: number
   readonly keys: readonly KeySlot[]
-  readonly dek: { readonly id: string; readonly commit: string; readonly count: number }
+  readonly dek: DataKeyHeader
   readonly tokens_key: string
   readonly configs: readonly string[]
   readonly journal: readonly JournalEntry[]
@@ -133,17 +153,16 @@ function parseHeader(line: Buffer): NativeHeader {
 
 function rebuildHeader(value: unknown): NativeHeader | undefined {
   if (!isObject(value) || !isObject(value.dek) || !isObject(value.log)) return undefined
-  const { vault_id, gen, keys, dek, tokens_key, configs, log } = value
+  const { vault_id, gen, keys, tokens_key, configs, log } = value
   const journal = rebuildJournal(value.journal)
   const slots = Array.isArray(keys) ? keys.map(rebuildSlot) : []
+  const dek = rebuildDataKey(value.dek)
   const isValid =
     isBinary(vault_id, 16) &&
     isCount(gen) &&
     slots.length > 0 &&
     slots.every((slot) => slot !== undefined) &&
-    typeof dek.id === 'string' &&
-    isBinary(dek.commit, 32) &&
-    isCount(dek.count) &&
+    dek !== undefined &&
     isBinary(tokens_key) &&
     Array.isArray(configs) &&
     configs.every(isHash) &&
@@ -157,7 +176,7 @@ function rebuildHeader(value: unknown): NativeHeader | undefined {
     vault_id,
     gen,
     keys: slots as readonly KeySlot[],
-    dek: { id: dek.id as string, commit: dek.commit as string, count: dek.count as number },
+    dek,
     tokens_key,
     configs: configs as readonly string[],
     journal,
@@ -165,12 +184,64 @@ function rebuildHeader(value: unknown): NativeHeader | undefined {
   }
 }
 
+function rebuildDataKey({ id, commit, count, past }: Record<string, unknown>): DataKeyHeader | undefined {
+  if (typeof id !== 'string' || !isBinary(commit, 32) || !isCount(count)) return undefined
+  if (past === undefined) return { id, commit, count }
+  return isBinary(past) ? { id, commit, count, past } : undefined
+}
+
+/** The longest label of a slot, in characters. */
+export const MAX_LABEL = 64
+const LABEL = /^[A-Za-z0-9_][A-Za-z0-9_.:/@+-]{0,63}$/
+
+/** Tells whether a text can be the label of a slot. */
+export function isLabel(text: string): boolean {
+  return LABEL.test(text)
+}
+
 function rebuildSlot(value: unknown): KeySlot | undefined {
   if (!isObject(value)) return undefined
-  const { kid, type, kdf, wrap } = value
+  const { kid, type, keychain, label, wrap } = value
   if (typeof kid !== 'string' || !/^[0-9a-f]{16}$/.test(kid) || !isBinary(wrap, 60)) return undefined
-  if (type === 'raw') return { kid, type, wrap }
-  if (type !== 'passphrase' || !isObject(kdf) || kdf.name !== 'scrypt' || !isBinary(kdf.salt, 16)) return undefined
-  if (!isCount(kdf.n) || !isCount(kdf.r) || !isCount(kdf.p)) return undefined
-  return { kid, type, kdf: { name: 'scrypt', n: kdf.n, r: kdf.r, p: kdf.p, salt: kdf.salt }, wrap }
+  if (type !== 'raw' && type !== 'passphrase' && type !== 'age') return undefined
+  if (keychain !== undefined && (keychain !== true || type !== 'raw')) return undefined
+  if (label !== undefined && (typeof label !== 'string' || !isLabel(label))) return undefined
+  const kdf = rebuildKdf(type, value.kdf)
+  if ((kdf === undefined) !== (type === 'raw')) return undefined
+  return makeSlot({ kid, type, keychain, label, kdf }, wrap)
+}
+
+/** Puts a slot's members in file order. */
+export function makeSlot(
+  { kid, type, keychain, label, kdf }: { readonly [Key in keyof Omit<KeySlot, 'wrap'>]: KeySlot[Key] | undefined },
+  wrap: string,
+): KeySlot {
+  return {
+    kid: kid as string,
+    type: type as KeySlot['type'],
+    ...(keychain === undefined ? {} : { keychain }),
+    ...(label === undefined ? {} : { label }),
+    ...(kdf === undefined ? {} : { kdf }),
+    wrap,
+  }
+}
+
+/** An age file for one recipient that holds 32 bytes takes 232; room is left for what may be added to the format. */
+const MAX_AGE_FILE = 1024
+
+function rebuildKdf(type: KeySlot['type'], kdf: unknown): KeySlot['kdf'] {
+  if (type === 'raw' || !isObject(kdf)) return undefined
+  if (type === 'passphrase') {
+    const { name, n, r, p, salt } = kdf
+    if (name !== 'scrypt' || !isCount(n) || !isCount(r) || !isCount(p) || !isBinary(salt, 16)) return undefined
+    return { name, n, r, p, salt }
+  }
+  const { name, recipient, file } = kdf
+  if (name !== 'age' || typeof recipient !== 'string' || !isAgeRecipient(recipient)) return undefined
+  return isBinary(file) && file.length <= MAX_AGE_FILE ? { name, recipient, file } : undefined
+}
+
+/** Tells whether a text has the shape of an age recipient for X25519; its checksum is not looked at. */
+export function isAgeRecipient(text: string): boolean {
+  return /^age1[02-9ac-hj-np-z]{58}$/.test(text)
 }

@@ -1,24 +1,21 @@
 /**
- * Key slots and sub-keys of the native format: how a raw key or a passphrase leads to the data key, and the data key to
- * the keys that encrypt, authenticate and seal. HKDF-SHA256 is RFC 5869, AES-256-GCM is SP 800-38D.
- *
- * wrap = nonce(12) ‖ AES-256-GCM(HKDF(slot key, vault_id, `mcpvault/1/wrap/TYPE`), data key), AAD = length-prefixed
- * (vault_id, kid, type, kdf as JSON or empty, data key id).
+ * Sub-keys of the native format: how the data key leads to the keys that encrypt, authenticate and seal. How another key
+ * leads to the data key is in `key-slots.ts`. HKDF-SHA256 is RFC 5869, AES-256-GCM is SP 800-38D.
  *
  * @module
  */
 
 import { openGcm, sealGcm } from '../crypto/aes-gcm.js'
 import { decodeBase64url, lengthPrefixed } from '../crypto/encoding.js'
-import { equalBytes, hkdfExpand, hkdfExtract, hkdfSha256, hmacSha256, scryptKey } from '../crypto/kdf.js'
-import { VaultError } from '../errors.js'
+import { equalBytes, hkdfExpand, hkdfExtract, hmacSha256 } from '../crypto/kdf.js'
 import { Secret } from '../secret.js'
-import { type RawKey, rawKeyId, type VaultKey } from './key.js'
+import type { VaultKey } from './key.js'
+import { unwrapDataKey } from './key-slots.js'
 import { damaged } from './canonical.js'
-import type { KeySlot, NativeHeader, NativeParts, PassphraseKdf } from './native-format.js'
+import type { NativeHeader, NativeParts } from './native-format.js'
+import { NONCE_BYTES, openNonced, sealNonced } from './nonced.js'
 
-const NONCE_BYTES = 12
-const SCRYPT_COST = { n: 2 ** 17, r: 8, p: 1 } as const
+const DATA_KEY_BYTES = 32
 
 /** Gives random bytes. */
 export type RandomBytes = (length: number) => Buffer
@@ -55,8 +52,7 @@ export function deriveDataKeys(dek: Buffer, vaultId: Buffer): DataKeys & { reado
 export function unlockNative(parts: NativeParts, key: VaultKey): DataKeys {
   const { header } = parts
   const vaultId = Buffer.from(header.vault_id, 'base64url')
-  const dek = key.type === 'raw' ? unwrapRaw(header, key) : unwrapPassphrase(header, key.text)
-  const keys = deriveDataKeys(dek, vaultId)
+  const keys = deriveDataKeys(unwrapDataKey(header, key), vaultId)
   if (!equalBytes(keys.commit, Buffer.from(header.dek.commit, 'base64url'))) {
     throw damaged('its data key is not the one that it commits to')
   }
@@ -76,108 +72,56 @@ export function macOf(keys: DataKeys, input: Buffer): Buffer {
   return hmacSha256(keys.macKey.reveal(), input)
 }
 
-function unwrapRaw(header: NativeHeader, key: RawKey): Buffer {
-  const kid = rawKeyId(key.bytes.reveal())
-  const slot = header.keys.find((candidate) => candidate.type === 'raw' && candidate.kid === kid)
-  if (slot === undefined) throw wrongKey(header, `${key.source ?? 'the key at hand'} has the id ${kid}`)
-  const dek = unwrapSlot(header, slot, key.bytes.reveal())
-  if (dek === undefined) throw damaged(`its key slot ${kid} does not open with the key that has this id`)
-  return dek
-}
-
-function unwrapPassphrase(header: NativeHeader, passphrase: Secret): Buffer {
-  const slots = header.keys.filter((slot) => slot.type === 'passphrase')
-  for (const slot of slots) {
-    if (slot.kdf === undefined) continue
-    checkCost(slot.kdf)
-    const dek = unwrapSlot(header, slot, stretch(passphrase, slot.kdf))
-    if (dek !== undefined) return dek
-  }
-  throw new VaultError('WRONG_KEY', 'cannot open the vault: the passphrase does not fit')
-}
-
-/** Bounds what a file may make us compute: 128 MiB · n / 2^17 of memory, p passes. */
-function checkCost(kdf: PassphraseKdf): void {
-  const isPowerOfTwo = Number.isInteger(Math.log2(kdf.n))
-  const isAccepted = isPowerOfTwo && kdf.n >= 2 ** 15 && kdf.n <= 2 ** 20 && kdf.r === 8 && kdf.p >= 1 && kdf.p <= 4
-  if (!isAccepted) throw damaged('the cost of its passphrase slot is outside of what is accepted')
-}
-
-function wrongKey(header: NativeHeader, atHand: string): VaultError {
-  const ids = header.keys.filter(({ type }) => type === 'raw').map(({ kid }) => kid)
-  const sealed =
-    ids.length > 0 ? `the vault was sealed for ${ids.join(', ')}` : 'the vault opens with a passphrase only'
-  return new VaultError('WRONG_KEY', 'cannot open the vault: the key does not fit', { hints: [`${atHand}; ${sealed}`] })
-}
-
-function wrapContext(vaultId: Buffer, slot: Omit<KeySlot, 'wrap'>, dekId: string): Buffer {
-  const kdf = slot.kdf === undefined ? '' : JSON.stringify(slot.kdf)
-  return lengthPrefixed(vaultId, slot.kid, slot.type, kdf, dekId)
-}
-
-function wrapKey(slotKey: Buffer, vaultId: Buffer, type: KeySlot['type']): Buffer {
-  return hkdfSha256(slotKey, vaultId, `mcpvault/1/wrap/${type}`, 32)
-}
-
-function unwrapSlot(header: NativeHeader, slot: KeySlot, slotKey: Buffer): Buffer | undefined {
-  const vaultId = Buffer.from(header.vault_id, 'base64url')
-  return openNonced(
-    wrapKey(slotKey, vaultId, slot.type),
-    Buffer.from(slot.wrap, 'base64url'),
-    wrapContext(vaultId, slot, header.dek.id),
-  )
-}
-
-/** Wraps a data key for one key; a passphrase gets a fresh salt and id. */
-export function wrapSlot(
-  dek: Buffer,
-  key: VaultKey,
-  options: { readonly vaultId: Buffer; readonly dekId: string; readonly randomBytes: RandomBytes },
-): KeySlot {
-  const { vaultId, dekId, randomBytes } = options
-  const slot = key.type === 'raw' ? rawSlot(key) : passphraseSlot(randomBytes)
-  const slotKey = key.type === 'raw' ? key.bytes.reveal() : stretch(key.text, slot.kdf)
-  const wrap = sealNonced(wrapKey(slotKey, vaultId, slot.type), dek, {
-    aad: wrapContext(vaultId, slot, dekId),
-    randomBytes,
-  })
-  return { ...slot, wrap: wrap.toString('base64url') }
-}
-
-function rawSlot(key: RawKey): Omit<KeySlot, 'wrap'> {
-  return { kid: rawKeyId(key.bytes.reveal()), type: 'raw' }
-}
-
-function passphraseSlot(randomBytes: RandomBytes): Omit<KeySlot, 'wrap'> {
-  const kid = randomBytes(8).toString('hex')
-  return {
-    kid,
-    type: 'passphrase',
-    kdf: { name: 'scrypt', ...SCRYPT_COST, salt: randomBytes(16).toString('base64url') },
-  }
-}
-
-function stretch(passphrase: Secret, kdf: PassphraseKdf | undefined): Buffer {
-  if (kdf === undefined) throw new TypeError('a passphrase slot always has a kdf')
-  return scryptKey(passphrase.reveal(), { N: kdf.n, r: kdf.r, p: kdf.p, salt: Buffer.from(kdf.salt, 'base64url') })
+/** What something sealed into a header belongs to. */
+export interface SealContext {
+  readonly vaultId: Buffer
+  readonly dekId: string
+  readonly randomBytes: RandomBytes
 }
 
 /** Seals the tokens key into the header, bound to the vault and the data key. */
-export function sealTokensKey(
-  keys: DataKeys,
-  tokensKey: Buffer,
-  options: { readonly vaultId: Buffer; readonly dekId: string; readonly randomBytes: RandomBytes },
-): string {
-  const aad = lengthPrefixed('mcpvault/1/seal', options.vaultId, 'tokens_key', options.dekId)
-  return sealNonced(keys.sealKey.reveal(), tokensKey, { aad, randomBytes: options.randomBytes }).toString('base64url')
+export function sealTokensKey(keys: DataKeys, tokensKey: Buffer, context: SealContext): string {
+  return sealMember(keys, tokensKey, { ...context, member: 'tokens_key' })
 }
 
 /** Opens the tokens key of a header. @throws {VaultError} DAMAGED */
 export function openTokensKey(keys: DataKeys, header: NativeHeader): Secret {
-  const aad = lengthPrefixed('mcpvault/1/seal', Buffer.from(header.vault_id, 'base64url'), 'tokens_key', header.dek.id)
-  const opened = openNonced(keys.sealKey.reveal(), Buffer.from(header.tokens_key, 'base64url'), aad)
+  const opened = openMember(keys, header, { member: 'tokens_key', sealed: header.tokens_key })
   if (opened?.length !== 32) throw damaged('its tokens key does not open')
   return new Secret(opened)
+}
+
+/**
+ * Seals the data keys before this one into the header, oldest first: whoever has them proves that this data key comes
+ * from somebody who could open the vault before.
+ */
+export function sealPast(keys: DataKeys, past: readonly Buffer[], context: SealContext): string {
+  return sealMember(keys, Buffer.concat(past), { ...context, member: 'past' })
+}
+
+/** Opens the data keys before this one, oldest first; none for the first. @throws {VaultError} DAMAGED */
+export function openPast(keys: DataKeys, header: NativeHeader): readonly Buffer[] {
+  const { past } = header.dek
+  if (past === undefined) return []
+  const opened = openMember(keys, header, { member: 'past', sealed: past })
+  if (opened === undefined || opened.length % DATA_KEY_BYTES !== 0) throw damaged('its earlier data keys do not open')
+  const count = opened.length / DATA_KEY_BYTES
+  return Array.from({ length: count }, (_, at) => opened.subarray(at * DATA_KEY_BYTES, (at + 1) * DATA_KEY_BYTES))
+}
+
+function sealMember(keys: DataKeys, plaintext: Buffer, context: SealContext & { readonly member: string }): string {
+  const { vaultId, dekId, member, randomBytes } = context
+  const aad = lengthPrefixed('mcpvault/1/seal', vaultId, member, dekId)
+  return sealNonced(keys.sealKey.reveal(), plaintext, { aad, randomBytes }).toString('base64url')
+}
+
+function openMember(
+  keys: DataKeys,
+  { vault_id, dek }: NativeHeader,
+  { member, sealed }: { readonly member: string; readonly sealed: string },
+): Buffer | undefined {
+  const aad = lengthPrefixed('mcpvault/1/seal', Buffer.from(vault_id, 'base64url'), member, dek.id)
+  return openNonced(keys.sealKey.reveal(), Buffer.from(sealed, 'base64url'), aad)
 }
 
 /** What a value is bound to: it cannot be moved to another vault, name or version. */
@@ -211,17 +155,4 @@ export function openValue(
   const nonce = decodeBase64url(sealed.n)
   const bytes = decodeBase64url(sealed.c)
   return nonce && bytes && openGcm(keys.encKey.reveal(), nonce, bytes, aad)
-}
-
-function sealNonced(
-  key: Buffer,
-  plaintext: Buffer,
-  options: { readonly aad: Buffer; readonly randomBytes: RandomBytes },
-): Buffer {
-  const nonce = options.randomBytes(NONCE_BYTES)
-  return Buffer.concat([nonce, sealGcm(key, nonce, plaintext, options.aad)])
-}
-
-function openNonced(key: Buffer, sealed: Buffer, aad: Buffer): Buffer | undefined {
-  return openGcm(key, sealed.subarray(0, NONCE_BYTES), sealed.subarray(NONCE_BYTES), aad)
 }

@@ -33,6 +33,8 @@ export class NativeVault implements Vault {
   readonly parts: NativeParts
   /** Undefined when the vault was opened without a key; then nothing was verified. */
   readonly keys: DataKeys | undefined
+  /** Set by `open.ts`, which knows what this machine has seen. */
+  isTrusted = false
   #lines: ReadonlyMap<string, Buffer> | undefined
 
   private constructor(parts: NativeParts, keys: DataKeys | undefined) {

@@ -1,9 +1,11 @@
 import { VaultError } from '../errors.js'
 import type { Snapshot, Store } from '../storage/store.js'
 import type { VaultKey } from './key.js'
+import { isStaleKey } from './key-slots.js'
 import { allowStanding, compareMark, raiseMark, readMark, type VaultMark } from './marks.js'
 import { NativeVault } from './native-vault.js'
 import { undoLayout } from './relaid.js'
+import { checkPlace, isConfirmed, isConfirming, keepPlace, warnOfFirstSight } from './trust.js'
 import { TutorialVault } from './tutorial-vault.js'
 import { MAX_VAULT_BYTES, type Vault, type VaultAccess } from './vault.js'
 
@@ -32,8 +34,14 @@ export function openVault(access: VaultAccess): Vault {
 function acceptVault(vault: NativeVault, seen: VaultMark | undefined, access: VaultAccess): NativeVault {
   const standing = compareMark(vault, seen, access)
   allowStanding(standing, access, 'read')
-  const isNews = seen === undefined || vault.parts.header.gen > seen.gen
-  if (isNews && standing.behind === undefined) raiseMark(vault, access)
+  const place = checkPlace(vault, access)
+  vault.isTrusted = vault.isVerified && isConfirmed(seen, access)
+  const { gen, dek } = vault.parts.header
+  const isNews = seen === undefined || gen > seen.gen || dek.commit !== seen.commit
+  const isConfirmedNow = seen?.isUnconfirmed === true && isConfirming(access)
+  if ((isNews || isConfirmedNow) && standing.behind === undefined) raiseMark(vault, access)
+  if (seen === undefined) warnOfFirstSight(vault, access)
+  if (place !== undefined) keepPlace(vault, access)
   return vault
 }
 
@@ -77,7 +85,7 @@ function relaidBy(path: string): string {
 
 /** Names the file in a failure to open it: in a cron mail "the vault" says nothing. */
 function atPlace(error: unknown, path: string): unknown {
-  if (!(error instanceof VaultError)) return error
+  if (!(error instanceof VaultError) || isStaleKey(error)) return error
   const { code, hints, cause } = error
   const message = error.message.replace(/\bthe (?:vault|file)\b/, `the vault "${path}"`)
   return new VaultError(code, message, { hints, cause })

@@ -47,6 +47,8 @@ export class TutorialVault implements Vault {
   readonly format = 'tutorial'
   readonly id = undefined
   readonly isVerified = false
+  /** Only the holder of the raw key can have written what opens. */
+  readonly isTrusted = true
   readonly logAnchor = undefined
   readonly tokenStoreId = undefined
   readonly approvedConfigs: readonly string[] = []
@@ -54,11 +56,12 @@ export class TutorialVault implements Vault {
   readonly file: TutorialFile
   readonly #key: RawKey | undefined
 
-  /** @throws {VaultError} DAMAGED, WRONG_KEY if the key is a passphrase */
+  /** @throws {VaultError} DAMAGED, WRONG_KEY if the key is not a raw one */
   constructor(bytes: Buffer, key: VaultKey | undefined) {
     this.file = parseTutorial(bytes)
-    if (key?.type === 'passphrase') {
-      throw new VaultError('WRONG_KEY', 'a vault in the tutorial format opens with a raw key, not with a passphrase')
+    if (key !== undefined && key.type !== 'raw') {
+      const what = key.type === 'age' ? 'an age identity' : 'a passphrase'
+      throw new VaultError('WRONG_KEY', `a vault in the tutorial format opens with a raw key, not with ${what}`)
     }
     this.#key = key
   }

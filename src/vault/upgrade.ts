@@ -5,6 +5,7 @@ import { formatUtc } from '../timestamp.js'
 import { runChange } from './change.js'
 import { commitVault } from './commit.js'
 import { drawVault, type KeptTokens, refuseNeighbour } from './create.js'
+import { rawSlot } from './key-slots.js'
 import { raiseMark, readMark } from './marks.js'
 import { NativeDraft } from './native-draft.js'
 import { isNativeName } from './native-entry.js'
@@ -74,7 +75,11 @@ function sealNative(
   values: ReadonlyMap<string, Secret>,
 ): { readonly bytes: Buffer; readonly vault: NativeVault } {
   const randomBytes = access.randomBytes.bind(access)
-  const { header, keys } = drawVault(old.rawKey(), randomBytes, keptTokens(old, { access, transaction, options }))
+  const { header, keys } = drawVault(
+    rawSlot(old.rawKey()),
+    randomBytes,
+    keptTokens(old, { access, transaction, options }),
+  )
   const nowMs = access.now()
   const event: LogEvent = {
     credential: null,

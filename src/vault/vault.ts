@@ -139,6 +139,11 @@ export interface Vault {
   readonly id: string | undefined
   /** Whether every byte was checked against the key; never in the tutorial format, which has no such check. */
   readonly isVerified: boolean
+  /**
+   * Whether programs may be run for what stands in it (hooks, probes, providers): false for a vault that was opened with
+   * an age identity and that the user has not confirmed on this machine, since anybody could have made it.
+   */
+  readonly isTrusted: boolean
   readonly logAnchor: LogAnchor | undefined
   /** The rotations that are under way or were interrupted, by name; none in the tutorial format. */
   readonly rotations: readonly Rotation[]
@@ -314,6 +319,8 @@ export interface VaultAccess {
   /** IANA zone of naive timestamps; local time when undefined. */
   readonly zone: string | undefined
   readonly acceptRestore: boolean
+  /** Takes a vault with another data key than this machine has seen, and confirms one that it sees for the first time. */
+  readonly trustNewKey?: boolean
   /** Whether the vault lies in a git work tree, where older copies are normal. */
   isInGit(): boolean
   /** Milliseconds since the epoch. */

@@ -288,7 +288,8 @@ describe('an old copy', () => {
     const { lookingOnly } = await import('../../src/doctor/scene.js')
     const { createAccess } = await import('../../src/cli/open-vault.js')
     const context = world.context()
-    const options = { acceptRestore: false, json: false, quiet: false, input: false, color: false, debug: false }
+    const switches = { json: false, quiet: false, input: false, color: false, debug: false }
+    const options = { ...switches, acceptRestore: false, trustNewKey: false }
     const access = createAccess(at(world, VAULT), options, { context, warn: () => {} })
     const looking = lookingOnly(access.store)
     const before = readFileSync(at(world, VAULT))

@@ -84,6 +84,7 @@ export class TestWorld {
         hidden: async (question) => String(this.#answer(question)),
         confirm: async (question) => this.#answer(question) === true,
       },
+      keychain: real.keychain,
       env,
       cwd: directory,
       home: directory,

@@ -7,6 +7,7 @@ import { joinNative, type NativeHeader, splitNative } from '../../src/vault/nati
 import { type DataKeys, macOf } from '../../src/vault/native-keys.js'
 import { NativeVault } from '../../src/vault/native-vault.js'
 import { MAX_ENTRIES, MAX_VALUE_BYTES, MAX_VAULT_BYTES } from '../../src/vault/vault.js'
+import { rawSlot } from '../../src/vault/key-slots.js'
 import { expectCode, rawKey, secret, START_MS, VaultWorld } from './vault-support.js'
 
 const randomBytes = (length: number): Buffer => Buffer.alloc(length, 1)
@@ -14,7 +15,7 @@ const MAX_HEADER_BYTES = 64 * 1024
 
 describe('the limits of a native vault', () => {
   it('are 100,000 credentials', async () => {
-    const { header, keys } = drawVault(rawKey(), randomBytes)
+    const { header, keys } = drawVault(rawSlot(rawKey()), randomBytes)
     const line = JSON.stringify({
       versions: [
         { ver: 1, stage: 'current', n: 'A'.repeat(16), c: 'A'.repeat(22), created: '2026-11-22T12:00:00.000Z' },
@@ -33,7 +34,7 @@ describe('the limits of a native vault', () => {
   })
 
   it('are 64 KiB of header, for the writer and the reader alike', async () => {
-    const { header, keys } = drawVault(rawKey(), randomBytes)
+    const { header, keys } = drawVault(rawSlot(rawKey()), randomBytes)
     const spare = MAX_HEADER_BYTES - Buffer.byteLength(JSON.stringify(header))
     const ofLength = (more: number): NativeHeader => ({
       ...header,
@@ -49,7 +50,7 @@ describe('the limits of a native vault', () => {
   })
 
   it('are 64 MiB of file: what could not be read again is not written', async () => {
-    const { header, keys } = drawVault(rawKey(), randomBytes)
+    const { header, keys } = drawVault(rawSlot(rawKey()), randomBytes)
     const draft = new NativeDraft(NativeVault.empty(header, keys), keys, { nowMs: START_MS, randomBytes })
     const value = Buffer.alloc(MAX_VALUE_BYTES)
     const each = Math.ceil((MAX_VALUE_BYTES * 4) / 3)
@@ -60,7 +61,7 @@ describe('the limits of a native vault', () => {
   })
 
   it('are 2^32 encryptions under one data key', async () => {
-    const { header, keys } = drawVault(rawKey(), randomBytes)
+    const { header, keys } = drawVault(rawSlot(rawKey()), randomBytes)
     const used = { ...header, dek: { ...header.dek, count: 2 ** 32 - 1 } }
     const draft = new NativeDraft(NativeVault.empty(used, keys), keys, { nowMs: START_MS, randomBytes })
     draft.store('last', secret('x'), {})

@@ -173,10 +173,13 @@ describe('a mark', () => {
     const stranger = Buffer.alloc(32, 7).toString('base64url')
     rmSync(join(world.stateDirectory, `${id}.json`))
     world.store().marks.raise(id, () => ({ vault: { gen: 1, mac: stranger, commit: stranger } }))
-    for (const use of [() => world.open(), () => world.open({ key: undefined }), () => world.put('b', 'x')]) {
+    for (const use of [() => world.open(), () => world.put('b', 'x')]) {
       const failure = await expectCode('UNSAFE', use)
       expect(failure.message).toContain('another data key')
     }
+    // Without a key nothing can be said for or against it, and nothing is verified anyway.
+    expect(world.open({ key: undefined }).isVerified).toBe(false)
+    expect(world.warnings).toEqual([expect.stringContaining('without a key it cannot be said whether it follows it')])
   })
 
   it('keeps what the token records have in the same file', async () => {

@@ -119,7 +119,7 @@ class Story {
 
   #contextOf(step: Step, write: (text: string | Buffer) => void): Context {
     const { folder, baseUrl } = this.#stage
-    const { host, stdout, stderr, prompt } = this.#context
+    const { host, stdout, stderr, prompt, keychain } = this.#context
     const { PATH, NO_COLOR, FORCE_COLOR, TERM } = this.#context.env
     const terminal = { PATH, NO_COLOR, FORCE_COLOR, TERM }
     return {
@@ -128,6 +128,7 @@ class Story {
       // On stdout too, so that the story can be read through a pipe.
       stderr: { write: (text) => stdout.write(text), isTerminal: stderr.isTerminal, columns: stderr.columns },
       prompt,
+      keychain,
       env: { ...terminal, SCAVIO_BASE_URL: baseUrl, ...step.env },
       cwd: folder,
       home: folder,

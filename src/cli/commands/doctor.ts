@@ -7,13 +7,14 @@ import { type KeyState, lookingOnly, type Scene } from '../../doctor/scene.js'
 import { EXIT_CODES, VaultError } from '../../errors.js'
 import { breakLock, type LockSight } from '../../storage/lock.js'
 import type { Store } from '../../storage/store.js'
-import type { VaultKey } from '../../vault/key.js'
+import { ageSlotsOf, readAgeSlots } from '../../vault/age-key.js'
+import type { AgeKey, VaultKey } from '../../vault/key.js'
 import { addCommand } from '../command.js'
 import { requireConfirmation } from '../confirm.js'
 import type { Context } from '../context.js'
 import { mcpvaultDirectory } from '../directories.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
-import { type FoundKey, findRawKey } from '../key-source.js'
+import { type FoundKey, findGivenKey } from '../key-source.js'
 import { chooseKey, createAccess, findVault } from '../open-vault.js'
 import { wrapText } from '../picture.js'
 import { colorLevel, countOf, createPrinter, type Tone } from '../printer.js'
@@ -75,14 +76,28 @@ async function findKey(
   const request = { isPassive: true, warn: () => {}, store }
   let found: FoundKey | undefined
   try {
-    found = findRawKey(options, context, request)
+    found = findGivenKey(options, context, request)
   } catch (error) {
     if (error instanceof VaultError) return { state: { kind: 'refused', error } }
     throw error
   }
+  if (found?.key.type === 'age') {
+    const refused = await readIdentities(found.key, store)
+    if (refused !== undefined) return { state: { kind: 'refused', error: refused } }
+  }
   if (found?.isImplicit) found = await unlessUnreadable(chooseKey(options, context, request), found)
   if (found === undefined) return { state: { kind: 'none' } }
   return { state: { kind: 'found', source: found.source, path: found.path }, key: found.key }
+}
+
+async function readIdentities(key: AgeKey, store: Store): Promise<VaultError | undefined> {
+  try {
+    await readAgeSlots(key, ageSlotsOf(store))
+    return undefined
+  } catch (error) {
+    if (error instanceof VaultError) return error
+    throw error
+  }
 }
 
 /** Whether a key file that nobody named belongs to this vault is not known where the vault cannot be read. */

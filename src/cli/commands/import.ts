@@ -17,7 +17,7 @@ import type { VaultAccess } from '../../vault/vault.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import { type CommandShape, type GlobalOptions, oneOf, wholeNumber } from '../flags.js'
-import { findRawKey } from '../key-source.js'
+import { findGivenKey } from '../key-source.js'
 import { openForWriting } from '../open-vault.js'
 import { countOf, createPrinter } from '../printer.js'
 import { createProgress } from '../progress.js'
@@ -149,7 +149,7 @@ function findSourceKey({ fromKeyFile, fromKeyFd }: ImportOptions, context: Conte
   }
   const isGiven = Object.keys(given).length > 0
   const found = isGiven
-    ? findRawKey({ ...given, input: false }, context, { isPassive: true, warn: access.warn.bind(access) })
+    ? findGivenKey({ ...given, input: false }, context, { isPassive: true, warn: access.warn.bind(access) })
     : undefined
   // openForWriting has seen to it that there is a key.
   return found?.key ?? (access.key as VaultKey)

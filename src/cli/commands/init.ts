@@ -11,7 +11,7 @@ import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import { absolutePath } from '../directories.js'
 import { type CommandShape, type GlobalOptions, oneOf } from '../flags.js'
-import { defaultKeyFile, findRawKey } from '../key-source.js'
+import { defaultKeyFile, findGivenKey } from '../key-source.js'
 import { createAccess, createWarner, defaultVaultPath } from '../open-vault.js'
 import { createPrinter } from '../printer.js'
 import { askTwice, canAsk } from '../read-value.js'
@@ -96,7 +96,7 @@ async function chooseKey(options: InitOptions, context: Context): Promise<InitKe
   if (options.passphrase) return { key: await askPassphrase(options, context), isNew: true, place: 'the passphrase' }
   const keyFile = keyFileOf(options, context)
   if (keyFile === undefined || existsSync(keyFile)) {
-    const found = findRawKey(options, context, { isPassive: false, warn: createWarner(context, options) })
+    const found = findGivenKey(options, context, { isPassive: false, warn: createWarner(context, options) })
     if (found !== undefined) return { key: found.key, place: found.source }
   }
   const spelling: KeySpelling = options.format === 'aes-256-gcm' ? 'hex' : 'base64url'
