@@ -45,6 +45,7 @@ async function play(format) {
   process.env.MCP_ENCRYPTION_KEY = /MCP_ENCRYPTION_KEY='?([^'\s]+)/.exec(printed)[1]
   await run(['key', 'check'])
   await run(['status'])
+  if (format === 'native') await run(['key', 'list'])
   await run(['store', 'name', '--generate'])
   await run(['rotate', 'name', '--generate'])
   await run(['load', 'name'])
@@ -66,7 +67,13 @@ async function play(format) {
   await run(['token', 'show'])
   await run(['token', 'list'])
   await run(['token', 'revoke', 'label'])
-  if (format === 'native') await run(['rollback', 'name'])
+  if (format === 'native') {
+    await run(['rollback', 'name'])
+    await run(['key', 'add', '--label', 'safe', '--new-key-file', join(folder, 'safe.key')])
+    await run(['key', 'rotate', '--slot-key-file', join(folder, 'safe.key')])
+    await run(['key', 'remove', 'safe', '--yes'])
+    await run(['key', 'identity', join(folder, 'identity')])
+  }
   await run(['rename', 'name', 'other'])
   await run(['remove', 'other', '--yes'])
   writeFileSync(join(folder, '.env'), 'NAME=value\n')

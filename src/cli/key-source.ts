@@ -29,8 +29,6 @@ export interface FoundKey<Key = VaultKey> {
 
 /** What the caller allows. */
 export interface KeyRequest {
-  /** Accounts of the keychain that the vault names, to be tried before the default key file. */
-  readonly keychain?: () => readonly string[]
   /** For commands that need no key: nothing is asked and no program is run. */
   readonly isPassive: boolean
   readonly warn: (sentence: string) => void
@@ -88,19 +86,37 @@ export function findGivenKey(
   const credential = systemd ? inFile(join(systemd, 'mcp_encryption_key'), name) : undefined
   const path = defaultKeyFile(context)
   if (credential !== undefined) return credential
-  const kept = request.isPassive ? undefined : fromKeychain(request.keychain?.() ?? [], context)
-  if (kept !== undefined) return kept
   const found = inFile(path, `the key file "${path}"`)
   return found && { ...found, isImplicit: true }
 }
 
-/** A keychain that the vault names and that cannot be asked is an error: what lies elsewhere may be another key. */
-function fromKeychain(accounts: readonly string[], { keychain }: Context): FoundKey<GivenKey> | undefined {
-  for (const account of accounts) {
-    const text = keychain.read(account)
-    if (text !== undefined) return parse(text, `the keychain (mcpvault, ${account})`)
+/**
+ * Asks the keychain for the keys that a vault names by their ids. One that does not answer is told of as a value: the key
+ * may still lie elsewhere.
+ */
+export function findInKeychain(
+  kids: readonly string[],
+  { keychain }: Pick<Context, 'keychain'>,
+): { readonly found?: FoundKey<GivenKey>; readonly failure?: VaultError } {
+  try {
+    for (const kid of kids) {
+      const text = keychain.read(kid)
+      if (text !== undefined) return { found: parse(text, `the keychain (mcpvault, ${kid})`) }
+    }
+    return {}
+  } catch (error) {
+    if (error instanceof VaultError) return { failure: error }
+    throw error
   }
-  return undefined
+}
+
+/** Reads a key out of a file that was named for it; undefined when there is no such file. @throws {VaultError} NO_KEY, UNSAFE */
+export function readKeyFile(
+  path: string,
+  context: Context,
+  warn: (sentence: string) => void,
+): FoundKey<GivenKey> | undefined {
+  return fromFile(absolutePath(path, context), `the key file "${path}"`, { host: context.host, warn })
 }
 
 function readKeyDescriptor(fd: number, context: Context): Buffer {

@@ -18,7 +18,14 @@ import type { Vault, VaultAccess } from '../vault/vault.js'
 import type { Context } from './context.js'
 import type { GlobalOptions } from './flags.js'
 import { absolutePath, mcpvaultDirectory } from './directories.js'
-import { askPassphrase, type FoundKey, findGivenKey, type GivenKey, type KeyRequest } from './key-source.js'
+import {
+  askPassphrase,
+  type FoundKey,
+  findGivenKey,
+  findInKeychain,
+  type GivenKey,
+  type KeyRequest,
+} from './key-source.js'
 import { createPrinter } from './printer.js'
 import { sideFiles } from './side-files.js'
 
@@ -102,18 +109,20 @@ export async function chooseKey(
   context: Context,
   request: KeyRequest & { readonly store: Store },
 ): Promise<FoundKey | undefined> {
-  const keychain = (): readonly string[] =>
-    (readSlots(request.store) ?? []).filter(({ isInKeychain }) => isInKeychain).map(({ kid }) => kid)
-  const found = findGivenKey(options, context, { ...request, keychain })
+  const found = findGivenKey(options, context, request)
   if (found?.key.type === 'age') await readAgeSlots(found.key, ageSlotsOf(request.store))
   if (found !== undefined && !found.isImplicit) return found
   if (found === undefined && request.isPassive) return undefined
   const slots = readSlots(request.store)
+  const kids = request.isPassive ? [] : (slots ?? []).filter(({ isInKeychain }) => isInKeychain).map(({ kid }) => kid)
+  const kept = findInKeychain(kids, context)
+  if (kept.found !== undefined) return kept.found
   if (found !== undefined && (slots === undefined || isListed(found.key, slots))) return found
   if (!request.isPassive && slots?.some(({ type }) => type === 'passphrase')) {
     const asked = await askPassphrase(options, context)
     if (asked !== undefined) return asked
   }
+  if (kept.failure !== undefined) throw kept.failure
   if (found === undefined || request.isPassive) return undefined
   // Nothing else is there: opening with it says precisely why it does not fit.
   return slots?.some(({ type }) => type !== 'passphrase') ? found : undefined

@@ -9,9 +9,9 @@
 
 import type { SpawnSyncReturns, StdioOptions } from 'node:child_process'
 import { fstatSync, readSync, statSync, writeSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { isSystemError, VaultError } from '../errors.js'
-import type { Context, Host, Input, Keychain, Output, ProgramGroup, ProgramResult, Prompter } from './context.js'
+import type { Context, Host, Input, Output, ProgramGroup, ProgramResult, Prompter } from './context.js'
+import { systemKeychain } from './keychain.js'
 import type { Answer, TerminalPrompter } from './prompt.js'
 
 const WAIT_MS = 5
@@ -27,7 +27,7 @@ export function systemContext(): Context {
     stdout: new DescriptorOutput(1, 'stdout'),
     stderr,
     prompt: lazyPrompter(),
-    keychain: systemKeychain(),
+    keychain: systemKeychain(process.platform),
     env: process.env,
     get cwd() {
       return currentDirectory()
@@ -321,59 +321,4 @@ function requireAnswer<T>(given: Answer<T>): T {
     })
   }
   throw new VaultError('CANCELLED', 'cancelled', { exitCode: 128 + given.signal })
-}
-
-const KEYCHAIN_SERVICE = 'mcpvault'
-
-/** What is used of @napi-rs/keyring, a package that need not be installed. */
-interface KeyringPackage {
-  readonly Entry: new (
-    service: string,
-    account: string,
-    options: { readonly linux: { readonly store: 'secret-service' } },
-  ) => {
-    getPassword(): string | null
-    setPassword(text: string): void
-    deletePassword(): boolean
-  }
-}
-
-function systemKeychain(): Keychain {
-  const using = <T>(account: string, use: (entry: InstanceType<KeyringPackage['Entry']>) => T): T => {
-    const { Entry } = loadKeyring()
-    try {
-      // Without a Secret Service the package would fall back to the kernel's keyring, which forgets at the next boot.
-      return use(new Entry(KEYCHAIN_SERVICE, account, { linux: { store: 'secret-service' } }))
-    } catch (error) {
-      throw new VaultError(
-        'NO_KEY',
-        'cannot use the keychain: this session has none that answers, or it was not unlocked',
-        {
-          cause: error,
-          hints: [
-            process.platform === 'linux'
-              ? 'it takes a Secret Service on the session bus, such as gnome-keyring or KeePassXC'
-              : 'unlock the login keychain',
-            'or give the key another way: mcpvault help environment',
-          ],
-        },
-      )
-    }
-  }
-  return {
-    read: (account) => using(account, (entry) => entry.getPassword()) ?? undefined,
-    write: (account, text) => using(account, (entry) => entry.setPassword(text)),
-    remove: (account) => using(account, (entry) => entry.deletePassword()),
-  }
-}
-
-function loadKeyring(): KeyringPackage {
-  try {
-    return createRequire(import.meta.url)('@napi-rs/keyring') as KeyringPackage
-  } catch (error) {
-    throw new VaultError('NO_KEY', 'cannot use the keychain: the optional package @napi-rs/keyring is not installed', {
-      cause: error,
-      hints: ['npm install @napi-rs/keyring beside mcpvault', 'or give the key another way: mcpvault help environment'],
-    })
-  }
 }

@@ -217,12 +217,37 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
       },
       {
         name: 'key',
-        summary: 'looks after the key',
+        summary: 'looks after the keys that open the vault',
         rows: [
           {
             name: 'check',
             summary: 'asks whether the key that is found is the right one',
             load: async () => (await import('./commands/key-check.js')).addKeyCheckCommand,
+          },
+          {
+            name: 'list',
+            summary: 'lists the keys that open the vault, and its fingerprint',
+            load: async () => (await import('./commands/key-list.js')).addKeyListCommand,
+          },
+          {
+            name: 'add',
+            summary: 'lets another key open the vault: a recipient of age, a key file, a passphrase, the keychain',
+            load: async () => (await import('./commands/key-add.js')).addKeyAddCommand,
+          },
+          {
+            name: 'remove',
+            summary: 'takes a key away, and seals everything under a new data key',
+            load: async () => (await import('./commands/key-remove.js')).addKeyRemoveCommand,
+          },
+          {
+            name: 'rotate',
+            summary: 'seals everything under a new data key, for the same keys',
+            load: async () => (await import('./commands/key-rotate.js')).addKeyRotateCommand,
+          },
+          {
+            name: 'identity',
+            summary: 'makes an age identity for this user, and prints its recipient',
+            load: async () => (await import('./commands/key-identity.js')).addKeyIdentityCommand,
           },
         ],
       },

@@ -3,7 +3,12 @@
  * only door this is. The package draws its own randomness. Whatever is wrong gives undefined, as everywhere in this room.
  */
 
-import { Decrypter, Encrypter, identityToRecipient } from 'age-encryption'
+import { Decrypter, Encrypter, generateIdentity, identityToRecipient } from 'age-encryption'
+
+/** Draws an X25519 identity (`AGE-SECRET-KEY-1…`). */
+export async function drawAgeIdentity(): Promise<string> {
+  return generateIdentity()
+}
 
 /** Gives the recipient of an identity (`AGE-SECRET-KEY-1…`); undefined when its checksum does not fit. */
 export async function ageRecipient(identity: string): Promise<string | undefined> {

@@ -107,3 +107,10 @@ export async function prepareSlot(
   if (kdf?.name === 'age') key.slotKeys.set(kdf.file, made.key)
   return made
 }
+
+/** Draws an age identity and gives it with its recipient. */
+export async function drawIdentity(): Promise<{ readonly identity: Secret; readonly recipient: string }> {
+  const { ageRecipient, drawAgeIdentity } = await import('../crypto/age.js')
+  const identity = await drawAgeIdentity()
+  return { identity: Secret.fromText(identity), recipient: (await ageRecipient(identity)) as string }
+}

@@ -4,7 +4,7 @@ import type { Store, Transaction } from '../storage/store.js'
 import { commitVault } from './commit.js'
 import { runChange } from './change.js'
 import { prepareSlot } from './age-key.js'
-import { type SlotKey, wrapSlot } from './key-slots.js'
+import { type SlotKey, type SlotOptions, wrapSlot } from './key-slots.js'
 import { raiseMark } from './marks.js'
 import { joinNative, NATIVE_MAGIC, type NativeHeader } from './native-format.js'
 import { type DataKeys, deriveDataKeys, macOf, type RandomBytes, sealTokensKey } from './native-keys.js'
@@ -56,10 +56,10 @@ export function drawVault(slotKey: SlotKey, randomBytes: RandomBytes, kept?: Kep
  * @throws {VaultError} EXISTS if there is one, or it would share the directory, log or token records of another;
  * NO_KEY, LOCKED, IO, DURABILITY, and DAMAGED if the log beside it is.
  */
-export async function createVault(access: VaultAccess, format: VaultFormat): Promise<void> {
+export async function createVault(access: VaultAccess, format: VaultFormat, slot: SlotOptions = {}): Promise<void> {
   const { key, store } = access
   if (key === undefined) throw noKey()
-  const slotKey = format === 'native' ? await prepareSlot(key, access.randomBytes.bind(access)) : undefined
+  const slotKey = format === 'native' ? await prepareSlot(key, access.randomBytes.bind(access), slot) : undefined
   await runChange(access, 'init', (transaction) => {
     if (transaction.read('vault') !== undefined) {
       throw new VaultError('EXISTS', `a vault is already there: "${store.locate('vault')}"`, {

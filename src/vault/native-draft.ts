@@ -18,6 +18,7 @@ import { type DataKeys, macOf, type RandomBytes, sealValue, valueContext } from 
 import { compareNames, toJournal } from './native-journal.js'
 import { type EntryDesk, NativeStages } from './native-staged.js'
 import type { NativeVault } from './native-vault.js'
+import type { Resealing } from './reseal.js'
 import { advanceEntry, currentOf, isExpired, mayHaveExpired, nextVersion } from './native-versions.js'
 import {
   type Draft,
@@ -32,15 +33,6 @@ import {
   type RotatedVersion,
 } from './vault.js'
 import { shellWord } from '../shell-word.js'
-
-/** Seals a vault under another data key. */
-export interface Resealing {
-  readonly keys: DataKeys
-  /** Gives the file for a header and entry lines that the data key before has sealed. */
-  seal(header: NativeHeader, lines: readonly Buffer[]): Buffer
-  /** Refuses what was read back from the disk unless every key opens it and every value in it. @throws {VaultError} */
-  verify(vault: NativeVault): void
-}
 
 /** How many values one data key may encrypt: SP 800-38D section 8.3 bounds random nonces at 2^32. */
 const MAX_ENCRYPTIONS = 2 ** 32

@@ -93,7 +93,7 @@ export interface PlanOptions {
 /** Opens the vault and gives its header. @throws {VaultError} INPUT in the tutorial format, and what opening throws */
 export async function readHeader(access: VaultAccess): Promise<NativeHeader> {
   const vault = await withFreshKey(access, () => openVault(access))
-  if (!(vault instanceof NativeVault)) throw needsNative()
+  if (!(vault instanceof NativeVault)) throw needsSlots()
   return vault.parts.header
 }
 
@@ -112,6 +112,7 @@ export async function planRekey(access: VaultAccess, options: PlanOptions): Prom
       hints: ['add another key first: mcpvault key add'],
     })
   }
+  refuseOwnSlot(access, dropped)
   const slots: SlotKey[] = []
   const missing: KeySlot[] = []
   for (const slot of staying) {
@@ -121,6 +122,18 @@ export async function planRekey(access: VaultAccess, options: PlanOptions): Prom
   }
   if (missing.length > 0) throw missingKeys(missing)
   return { slots, dropped, madeFor: header }
+}
+
+function refuseOwnSlot({ key }: VaultAccess, dropped: readonly KeySlot[]): void {
+  const own = findSlot(dropped, key)
+  if (own === undefined || key?.type === 'passphrase') return
+  throw new VaultError(
+    'INPUT',
+    `cannot drop the key slot ${describeSlot(own)}: it is the one that opens the vault here`,
+    {
+      hints: ['run the command with another key of the vault'],
+    },
+  )
 }
 
 interface Renewal {
@@ -241,10 +254,11 @@ function keyEvent(
 
 function requireNative(draft: Draft): NativeDraft {
   if (draft instanceof NativeDraft) return draft
-  throw needsNative()
+  throw needsSlots()
 }
 
-function needsNative(): VaultError {
+/** Builds the error for the tutorial format, which has no key slots. */
+export function needsSlots(): VaultError {
   return new VaultError('INPUT', 'the tutorial format knows one raw key and no key slots', {
     hints: ['mcpvault upgrade'],
   })

@@ -1,7 +1,6 @@
 import { VaultError } from '../errors.js'
 import { damaged } from './canonical.js'
 import { type SlotKey, unwrapSlot, wrapSlot } from './key-slots.js'
-import type { Resealing } from './native-draft.js'
 import { formatEntry, parseEntry } from './native-entry.js'
 import { joinNative, type NativeHeader } from './native-format.js'
 import {
@@ -17,6 +16,16 @@ import {
   sealValue,
   valueContext,
 } from './native-keys.js'
+import type { NativeVault } from './native-vault.js'
+
+/** Seals a vault under another data key. */
+export interface Resealing {
+  readonly keys: DataKeys
+  /** Gives the file for a header and entry lines that the data key before has sealed. */
+  seal(header: NativeHeader, lines: readonly Buffer[]): Buffer
+  /** Refuses what was read back from the disk unless every key opens it and every value in it. @throws {VaultError} */
+  verify(vault: NativeVault): void
+}
 
 /** How many data keys a vault remembers: a machine that is further behind needs its user's word. */
 export const MAX_PAST = 32

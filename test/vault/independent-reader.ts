@@ -34,6 +34,8 @@ export interface ReadVault {
   readonly gen: number
   readonly count: number
   readonly tokensKey: Buffer
+  /** The data keys before this one, oldest first. */
+  readonly past: readonly Buffer[]
   readonly log: { readonly seq: number; readonly head: string; readonly pending: readonly object[] }
   readonly journal: readonly ReadRotation[]
   readonly entries: ReadonlyMap<
@@ -47,7 +49,7 @@ interface Header {
   readonly vault_id: string
   readonly gen: number
   readonly keys: readonly Slot[]
-  readonly dek: { readonly id: string; readonly commit: string; readonly count: number }
+  readonly dek: { readonly id: string; readonly commit: string; readonly count: number; readonly past?: string }
   readonly tokens_key: string
   readonly journal: readonly ReadRotation[]
   readonly log: ReadVault['log']
@@ -56,9 +58,22 @@ interface Header {
 interface Slot {
   readonly kid: string
   readonly type: string
-  readonly kdf?: { readonly n: number; readonly r: number; readonly p: number; readonly salt: string }
+  readonly kdf?: {
+    readonly n?: number
+    readonly r?: number
+    readonly p?: number
+    readonly salt?: string
+    readonly recipient?: string
+    readonly file?: string
+  }
   readonly wrap: string
 }
+
+/** What opens a vault; for a recipient of age, something that decrypts an age file, such as the program `age`. */
+export type Key =
+  | { readonly raw: Buffer }
+  | { readonly passphrase: string }
+  | { readonly recipient: string; readonly age: (file: Buffer) => Buffer }
 
 type StoredVersion = Omit<ReadVersion, 'value' | 'revokeFailed'> & {
   readonly n: string
@@ -67,10 +82,7 @@ type StoredVersion = Omit<ReadVersion, 'value' | 'revokeFailed'> & {
 }
 
 /** Reads a whole vault; throws where anything is not as the document says. */
-export function readNativeVault(
-  file: Buffer,
-  key: { readonly raw: Buffer } | { readonly passphrase: string },
-): ReadVault {
+export function readNativeVault(file: Buffer, key: Key): ReadVault {
   const lines = splitLines(file)
   if (lines.shift() !== '["mcpvault/1",') throw new Error('first line')
   const last = lines.pop() ?? ''
@@ -102,10 +114,18 @@ export function readNativeVault(
     gen: header.gen,
     count: header.dek.count,
     tokensKey: decrypt(derive('seal'), decode(header.tokens_key), sealContext),
+    past: readPast(header, derive('seal')),
     log: header.log,
     journal: header.journal,
     entries,
   }
+}
+
+function readPast({ vault_id, dek }: Header, sealingKey: Buffer): readonly Buffer[] {
+  if (dek.past === undefined) return []
+  const context = prefixed('mcpvault/1/seal', decode(vault_id), 'past', dek.id)
+  const keys = decrypt(sealingKey, decode(dek.past), context)
+  return Array.from({ length: keys.length / 32 }, (_, at) => keys.subarray(at * 32, at * 32 + 32))
 }
 
 /** The key's id, as raw slots carry it. */
@@ -134,19 +154,22 @@ function splitLines(file: Buffer): string[] {
   return lines
 }
 
-function unwrap(header: Header, key: { readonly raw: Buffer } | { readonly passphrase: string }): Buffer {
-  const isRaw = 'raw' in key
-  const slot =
-    header.keys.find(({ type, kid }) => (isRaw ? type === 'raw' && kid === keyId(key.raw) : type === 'passphrase')) ??
-    fail('slot')
+function unwrap(header: Header, key: Key): Buffer {
+  const slot = header.keys.find((one) => isFor(one, key)) ?? fail('slot')
   const id = decode(header.vault_id)
-  const slotKey = isRaw ? key.raw : stretch(key.passphrase, slot)
+  const slotKey =
+    'raw' in key ? key.raw : 'age' in key ? key.age(decode(slot.kdf?.file ?? '')) : stretch(key.passphrase, slot)
   const context = prefixed(id, slot.kid, slot.type, slot.kdf ? JSON.stringify(slot.kdf) : '', header.dek.id)
   return decrypt(hkdf(slotKey, id, `mcpvault/1/wrap/${slot.type}`), decode(slot.wrap), context)
 }
 
+function isFor({ type, kid, kdf }: Slot, key: Key): boolean {
+  if ('raw' in key) return type === 'raw' && kid === keyId(key.raw)
+  return 'age' in key ? kdf?.recipient === key.recipient : type === 'passphrase'
+}
+
 function stretch(passphrase: string, { kdf }: Slot): Buffer {
-  const { n, r, p, salt } = kdf ?? fail('kdf')
+  const { n = fail('n'), r = fail('r'), p = fail('p'), salt = fail('salt') } = kdf ?? fail('kdf')
   return scryptSync(passphrase, decode(salt), 32, { N: n, r, p, maxmem: 2 ** 30 })
 }
 

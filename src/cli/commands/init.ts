@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import type { Command } from 'commander'
 import { VaultError } from '../../errors.js'
 import { Secret } from '../../secret.js'
-import { createPrivateFile, ensurePrivateDirectory } from '../../storage/create-file.js'
+import { ensurePrivateDirectory } from '../../storage/create-file.js'
 import { sweepOldTempFiles } from '../../storage/temp-file.js'
 import { createVault } from '../../vault/create.js'
 import { formatRawKey, type KeySpelling, RAW_KEY_BYTES, type RawKey, type VaultKey } from '../../vault/key.js'
@@ -11,6 +11,7 @@ import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import { absolutePath } from '../directories.js'
 import { type CommandShape, type GlobalOptions, oneOf } from '../flags.js'
+import { keepInKeychain, keepKeyFile } from '../keep-key.js'
 import { defaultKeyFile, findGivenKey } from '../key-source.js'
 import { createAccess, createWarner, defaultVaultPath } from '../open-vault.js'
 import { createPrinter } from '../printer.js'
@@ -22,6 +23,7 @@ export interface InitOptions extends GlobalOptions {
   readonly format?: 'native' | 'fernet' | 'aes-256-gcm'
   readonly passphrase: boolean
   readonly printKey: boolean
+  readonly keychain: boolean
 }
 
 const INIT: CommandShape<InitOptions> = {
@@ -35,6 +37,7 @@ const INIT: CommandShape<InitOptions> = {
       parse: oneOf('native', 'fernet', 'aes-256-gcm'),
     },
     { key: 'passphrase', long: '--passphrase', help: 'open the vault with a passphrase, asked on the terminal' },
+    { key: 'keychain', long: '--keychain', help: 'keep a new key in the keychain of this operating system' },
     {
       key: 'printKey',
       long: '--print-key',
@@ -67,6 +70,8 @@ interface InitKey {
   readonly newFile?: string
   /** Nobody can have a copy of it yet. */
   readonly isNew?: boolean
+  /** Set when it lies in the keychain: takes it out again. */
+  readonly undo?: () => void
   /** Where the key lies, in words. */
   readonly place: string
 }
@@ -78,6 +83,7 @@ export async function runInit(options: InitOptions, context: Context): Promise<v
     throw new VaultError('EXISTS', `a vault is already there: "${path}"`, {
       hints: [`mcpvault list --vault ${shellWord(path)}`],
     })
+  refuseMixed(options)
   const chosen = await chooseKey(options, context)
   // A killed run may have left a key that nobody will ever look for.
   sweepOldTempFiles([keyFileOf(options, context) ?? defaultKeyFile(context)], context.now())
@@ -86,14 +92,38 @@ export async function runInit(options: InitOptions, context: Context): Promise<v
   // Printed first: a vault whose only key was lost in a closed pipe would be worth nothing.
   if (exported !== undefined && !options.json) printKey(exported, context)
   ensurePrivateDirectory(dirname(path))
-  if (chosen.newFile !== undefined) keepKey(chosen.newFile, chosen.key, context)
+  if (chosen.newFile !== undefined && chosen.key.type === 'raw') keepKeyFile(chosen.newFile, chosen.key, context)
   const access = createAccess(path, options, { context, key: chosen.key })
-  await createVault(access, isTutorial(options) ? 'tutorial' : 'native')
+  try {
+    await createVault(access, isTutorial(options) ? 'tutorial' : 'native', options.keychain ? { keychain: true } : {})
+  } catch (error) {
+    // A vault that may stand needs its key.
+    if (!(error instanceof VaultError && error.code === 'DURABILITY')) chosen.undo?.()
+    throw error
+  }
   report(options, context, { path, chosen, exported })
+}
+
+function refuseMixed({ passphrase, keychain, printKey, keyFile, ...options }: InitOptions): void {
+  const given = { '--passphrase': passphrase, '--keychain': keychain, '--print-key': printKey }
+  const [first, second] = Object.entries(given).flatMap(([flag, isGiven]) => (isGiven ? [flag] : []))
+  if (first !== undefined && second !== undefined) {
+    throw new VaultError('USAGE', `cannot use ${first} and ${second} together: they are different keys`)
+  }
+  if (keychain && keyFile !== undefined) {
+    throw new VaultError('USAGE', 'cannot use --keychain and --key-file together: they are different keys')
+  }
+  if (keychain && isTutorial(options)) {
+    throw new VaultError('USAGE', 'the tutorial formats cannot name a keychain: their programs read MCP_ENCRYPTION_KEY')
+  }
 }
 
 async function chooseKey(options: InitOptions, context: Context): Promise<InitKey> {
   if (options.passphrase) return { key: await askPassphrase(options, context), isNew: true, place: 'the passphrase' }
+  if (options.keychain) {
+    const key: RawKey = { type: 'raw', bytes: new Secret(context.randomBytes(RAW_KEY_BYTES)), spelling: 'base64url' }
+    return { key, isNew: true, ...keepInKeychain(key, context) }
+  }
   const keyFile = keyFileOf(options, context)
   if (keyFile === undefined || existsSync(keyFile)) {
     const found = findGivenKey(options, context, { isPassive: false, warn: createWarner(context, options) })
@@ -119,12 +149,16 @@ async function askPassphrase(options: InitOptions, context: Context): Promise<Va
   return { type: 'passphrase', text: new Secret(bytes) }
 }
 
-function isTutorial(options: InitOptions): boolean {
+function isTutorial(options: Pick<InitOptions, 'format'>): boolean {
   return options.format === 'fernet' || options.format === 'aes-256-gcm'
 }
 
 /** A program written from the tutorial reads its key in one spelling, and the spelling names the codec of new values. */
 function checkSpelling(options: InitOptions, key: VaultKey): void {
+  if (key.type === 'age' && isTutorial(options))
+    throw new VaultError('INPUT', 'the tutorial formats open with a raw key, not with an age identity')
+  if (key.type === 'age' && options.printKey)
+    throw new VaultError('INPUT', 'cannot print the key: an age identity was found, which stays where it is')
   if (!isTutorial(options) || key.type !== 'raw') return
   const wanted = options.format === 'fernet' ? 'base64url' : 'hex'
   if (key.spelling === wanted) return
@@ -132,14 +166,6 @@ function checkSpelling(options: InitOptions, key: VaultKey): void {
   throw new VaultError('INPUT', `cannot make a vault for ${options.format}: its programs read a key of ${words}`, {
     hints: ['the key at hand is spelled the other way; give another one with --key-file FILE'],
   })
-}
-
-function keepKey(path: string, key: VaultKey, context: Context): void {
-  if (key.type !== 'raw') return
-  ensurePrivateDirectory(dirname(path))
-  const line = Buffer.from(`${formatRawKey(key.bytes.reveal(), key.spelling)}\n`)
-  createPrivateFile(path, line, { randomBytes: (length) => context.randomBytes(length) })
-  line.fill(0)
 }
 
 function exportKey(options: InitOptions, key: VaultKey): string | undefined {
