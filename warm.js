@@ -70,7 +70,8 @@ async function play(format) {
   if (format === 'native') {
     await run(['rollback', 'name'])
     await run(['key', 'add', '--label', 'safe', '--new-key-file', join(folder, 'safe.key')])
-    await run(['key', 'rotate', '--slot-key-file', join(folder, 'safe.key')])
+    await run(['key', 'rotate', '--drop-slots', 'safe'])
+    await run(['key', 'add', '--label', 'safe', '--new-key-file', join(folder, 'safe.key')])
     await run(['key', 'remove', 'safe', '--yes'])
     await run(['key', 'identity', join(folder, 'identity')])
   }
