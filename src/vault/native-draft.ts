@@ -6,7 +6,6 @@ import { checkNewName, existsAlready, isTaken, unknownName } from './name.js'
 import {
   formatEntry,
   makeEntry,
-  makePolicy,
   makeVersion,
   type NativeEntry,
   type NativeVersion,
@@ -19,7 +18,7 @@ import { compareNames, toJournal } from './native-journal.js'
 import { type EntryDesk, NativeStages } from './native-staged.js'
 import type { NativeVault } from './native-vault.js'
 import type { Resealing } from './reseal.js'
-import { advanceEntry, currentOf, isExpired, mayHaveExpired, nextVersion } from './native-versions.js'
+import { advanceEntry, changePolicy, currentOf, isExpired, mayHaveExpired, nextVersion } from './native-versions.js'
 import {
   type Draft,
   type DraftOptions,
@@ -148,18 +147,7 @@ export class NativeDraft implements Draft {
 
   setPolicy(name: string, change: PolicyChange | undefined): void {
     const { versions, note, policy: before } = this.#entry(name)
-    const hasOther = change?.provider !== undefined && change.provider !== before?.provider
-    const changed =
-      change &&
-      makePolicy({
-        max_age: change.maxAgeSeconds ?? before?.max_age,
-        grace: change.graceSeconds ?? before?.grace,
-        provider: change.provider ?? before?.provider,
-        verify: change.verify ?? before?.verify,
-        targets: change.targets ?? before?.targets,
-        on_rotate: change.onRotate ?? before?.on_rotate,
-        idempotent: hasOther ? undefined : before?.idempotent,
-      })
+    const changed = change && changePolicy(before, change)
     this.#put(name, makeEntry(versions, { policy: changed, note }))
   }
 

@@ -2,8 +2,8 @@
 
 import { clampTime, formatUtc } from '../timestamp.js'
 import { damaged } from './canonical.js'
-import { makeVersion, type NativeEntry, type NativeVersion } from './native-entry.js'
-import { DEFAULT_GRACE_SECONDS, type Revoker } from './vault.js'
+import { makePolicy, makeVersion, type NativeEntry, type NativePolicy, type NativeVersion } from './native-entry.js'
+import { DEFAULT_GRACE_SECONDS, type PolicyChange, type Revoker } from './vault.js'
 
 /** An entry after another version has become its current one. */
 export interface Advanced {
@@ -71,4 +71,18 @@ export function mayHaveExpired(line: Buffer): boolean {
 /** Tells whether a version is to go by itself: previous, past its grace, and with nobody to revoke it. */
 export function isExpired(version: NativeVersion, nowMs: number): boolean {
   return version.revoke === 'none' && version.until !== undefined && Date.parse(version.until) <= nowMs
+}
+
+/** Puts what a change names in the place of what a policy says; another provider is not known to be idempotent. */
+export function changePolicy(before: NativePolicy | undefined, change: PolicyChange): NativePolicy | undefined {
+  const hasOther = change.provider !== undefined && change.provider !== before?.provider
+  return makePolicy({
+    max_age: change.maxAgeSeconds ?? before?.max_age,
+    grace: change.graceSeconds ?? before?.grace,
+    provider: change.provider ?? before?.provider,
+    verify: change.verify ?? before?.verify,
+    targets: change.targets ?? before?.targets,
+    on_rotate: change.onRotate ?? before?.on_rotate,
+    idempotent: hasOther ? undefined : before?.idempotent,
+  })
 }
