@@ -10,6 +10,7 @@
 process.on('SIGUSR1', () => {})
 
 const { existsSync, readFileSync, writeSync } = require('node:fs')
+const { dirname } = require('node:path')
 
 const CLI = `${__dirname}/../dist/cli`
 
@@ -65,9 +66,14 @@ function exit(status) {
 
 /** Reports what nobody expected; its message may quote input, so only --debug prints it. */
 function fail(error) {
+  const isBuilt = existsSync(`${CLI}/entry.js`)
+  const message = isBuilt ? `a bug in mcpvault: unexpected ${error?.name ?? 'failure'}` : 'mcpvault is not built'
+  const hints = isBuilt ? [] : [`cd '${dirname(__dirname).replaceAll("'", "'\\''")}' && npm run build`]
+  const lines = [`mcpvault: error: ${message}`, ...hints.map((hint) => `mcpvault: hint: ${hint}`)].join('\n')
+  const isJson = process.argv.includes('--json')
   const details = process.argv.includes('--debug') ? `\n${error?.stack ?? error}` : ''
   try {
-    writeSync(2, `mcpvault: error: a bug in mcpvault: unexpected ${error?.name ?? 'failure'}${details}\n`)
+    writeSync(2, `${isJson ? JSON.stringify({ error: { code: 'INTERNAL', message, hints } }) : lines}${details}\n`)
   } finally {
     process.exit(70)
   }

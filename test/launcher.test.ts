@@ -28,6 +28,23 @@ class Copy {
   }
 }
 
+describe('a clone that was not built', () => {
+  it('says so, and how to build it', () => {
+    const directory = temporaryDirectory()
+    cpSync(dirname(launcher()), join(directory, 'bin'), { recursive: true })
+    const run = (...argv: readonly string[]) =>
+      spawnSync(process.execPath, [join(directory, 'bin/mcpvault.js'), ...argv], { encoding: 'utf8' })
+    const hint = `cd '${directory}' && npm run build`
+    expect(run('list')).toMatchObject({
+      status: 70,
+      stdout: '',
+      stderr: `mcpvault: error: mcpvault is not built\nmcpvault: hint: ${hint}\n`,
+    })
+    const error = { code: 'INTERNAL', message: 'mcpvault is not built', hints: [hint] }
+    expect(JSON.parse(run('list', '--json').stderr)).toEqual({ error })
+  })
+})
+
 describe('compiled code beside the commands', () => {
   it('is there for every command that needs no network', () => {
     // A new command is run by warm.js too.
