@@ -16,6 +16,8 @@ import {
   succeed,
   VAULT,
   write,
+  PASSPHRASE,
+  putPassphraseVault,
 } from './support.js'
 
 const FILES = [VAULT, 'rotation_log.json', 'mcp_tokens.jsonl']
@@ -148,11 +150,10 @@ describe('restore', () => {
   it('opens a passphrase’s backup with the passphrase', async () => {
     const world = new TestWorld()
     world.setTerminal(true)
-    world.answers.push('correct horse', 'correct horse')
-    await succeed(world, 'init', '--vault', VAULT, '--passphrase')
+    putPassphraseVault(world)
     await succeed(world, 'backup', 'b')
     rmSync(join(world.directory, VAULT))
-    world.answers.push('correct horse')
+    world.answers.push(PASSPHRASE)
     await succeed(world, 'restore', 'b', '--vault', VAULT)
     expect(existsSync(join(world.directory, VAULT))).toBe(true)
   })

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { TestWorld } from '../../support/context.js'
-import { fail, json, succeed } from './support.js'
+import { fail, json, PASSPHRASE, putPassphraseVault, succeed } from './support.js'
 
 describe('a default key file that belongs to another vault', () => {
   it('is passed over: what needs no key goes on unverified', async () => {
@@ -16,9 +16,8 @@ describe('a default key file that belongs to another vault', () => {
     const world = new TestWorld()
     await succeed(world, 'init')
     world.setTerminal(true)
-    world.answers.push('correct horse', 'correct horse')
-    await succeed(world, 'init', '--vault', 'secret.enc', '--passphrase')
-    world.answers.push('correct horse')
+    putPassphraseVault(world, 'secret.enc')
+    world.answers.push(PASSPHRASE)
     await succeed(world, 'store', 'name', '--generate', '--vault', 'secret.enc')
     world.setTerminal(false)
     const failure = await fail(world, 'load', 'name', '--vault', 'secret.enc')

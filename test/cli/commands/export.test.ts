@@ -16,6 +16,8 @@ import {
   tutorialWorld,
   VAULT,
   write,
+  PASSPHRASE,
+  putPassphraseVault,
 } from './support.js'
 
 /** What must not mean anything to a shell. */
@@ -104,8 +106,8 @@ describe('export', () => {
     const world = await nativeWorld()
     world.setTerminal(true)
     world.env.MCP_ENCRYPTION_KEY = undefined
-    world.answers.push('correct horse', 'correct horse', 'correct horse')
-    await succeed(world, 'init', '--vault', 'locked/locked.enc', '--passphrase')
+    putPassphraseVault(world, 'locked/locked.enc')
+    world.answers.push(PASSPHRASE)
     expect(await fail(world, 'export', '--vault', 'locked/locked.enc', '--format', 'fernet')).toMatchObject({
       status: 5,
       code: 'WRONG_KEY',

@@ -16,6 +16,8 @@ import {
   succeed,
   VAULT,
   write,
+  PASSPHRASE,
+  putPassphraseVault,
 } from './support.js'
 
 const ID = rawKeyId(Buffer.from(HEX_KEY, 'hex'))
@@ -93,9 +95,8 @@ describe('key check', () => {
   it('checks a passphrase, asked for', async () => {
     const world = new TestWorld()
     world.setTerminal(true)
-    world.answers.push('correct horse', 'correct horse')
-    await succeed(world, 'init', '--vault', VAULT, '--passphrase')
-    world.answers.push('correct horse')
+    putPassphraseVault(world)
+    world.answers.push(PASSPHRASE)
     expect(await succeed(world, 'key', 'check')).toMatch(
       /^the passphrase \(id [0-9a-f]{16}\) opens .*, which is empty\n$/,
     )

@@ -1,6 +1,6 @@
 /** Worlds with a vault in them, and what commands answer in them. */
-import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { expect } from 'vitest'
 import { TestWorld, type TestWorldOptions } from '../../support/context.js'
 
@@ -41,6 +41,17 @@ export function tutorialWorld(name: 'python' | 'node', options: TestWorldOptions
     if (existsSync(source)) copyFileSync(source, join(world.directory, file))
   }
   return Object.assign(world, fixture)
+}
+
+/** Opens the vault that {@link putPassphraseVault} lays down. */
+export const PASSPHRASE = 'correct horse'
+
+/** Lays down an empty vault under a passphrase, whose slot costs a quarter of what `init` gives it. */
+export function putPassphraseVault(world: TestWorld, name = VAULT): void {
+  const path = join(world.directory, name)
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  copyFileSync(new URL('../../fixtures/native/quick-passphrase.enc', import.meta.url), path)
+  chmodSync(path, 0o600)
 }
 
 /** Makes a world with an empty vault in a tutorial format. */
