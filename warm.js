@@ -55,6 +55,10 @@ async function play(format) {
     await run(['policy', 'set', 'name', '--max-age', '7d'])
     await run(['policy', 'clear', 'name'])
     await run(['leaked', 'name'])
+    const config = join(folder, 'mcpvault.json')
+    writeFileSync(config, '{"mcpServers":{"a":{"url":"https://upstream.example/mcp"}}}', { mode: 0o600 })
+    await run(['config', 'allow', '--config', config, '--yes'])
+    await run(['config', 'show', '--config', config])
   }
   await run(['list'])
   await run(['history', 'name'])

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type BuiltCopy, copyBuilt } from '../support/built.js'
-import { findWrongAges, needFaketime, ZONES } from './clock.js'
+import { expectNoCrash, findWrongAges, needFaketime, ZONES } from './clock.js'
 import { TrialPlace } from './trial-place.js'
 
 let program: BuiltCopy
@@ -16,6 +16,24 @@ describe.each(ZONES)('where the clocks of $zone are changed', ({ zone, forward, 
     const place = new TrialPlace(program)
     try {
       expect(findWrongAges(place, zone, Date.parse(change))).toEqual([])
+    } finally {
+      place.remove()
+    }
+  })
+})
+
+const NOW = Date.parse('2026-11-22T12:00:00Z')
+const DAY = 86_400_000
+
+describe.each(['init', 'init --format fernet'])('a clock that is wrong, after %s', (init) => {
+  test.for([
+    ['a century ahead', 36_525 * DAY],
+    ['at the epoch', DAY - NOW],
+  ] as const)('crashes nothing when it is %s', ([, shiftMs], context) => {
+    needFaketime(context)
+    const place = new TrialPlace(program)
+    try {
+      expectNoCrash(place, init, { nowMs: NOW, shiftMs })
     } finally {
       place.remove()
     }

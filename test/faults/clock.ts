@@ -94,3 +94,22 @@ export function findWrongAges(place: TrialPlace, zone: string, changeMs: number)
   at(place, changeMs + DAY, { line: 'log verify', zone })
   return wrong
 }
+
+/** Commands that only look, and every one that writes. */
+const EVERYTHING = [
+  ...['list', 'load a', 'history a', 'log show', 'log verify', 'token list --all', 'rotation-due --exit-zero'],
+  ...['store NEW =new', 'rotate a --generate', 'token create --tools y --label NEW', 'token revoke NEW'],
+  'remove NEW --yes',
+]
+
+/** Runs every command under a clock that is wrong, and again once it goes right. */
+export function expectNoCrash(
+  place: TrialPlace,
+  init: string,
+  { nowMs, shiftMs }: { readonly nowMs: number; readonly shiftMs: number },
+): void {
+  for (const line of [init, 'store a =value', 'token create --tools x --ttl 30d --label first'])
+    at(place, nowMs, { line })
+  for (const line of EVERYTHING) at(place, nowMs + shiftMs, { line: line.replaceAll('NEW', 'then') })
+  for (const line of EVERYTHING) at(place, nowMs + MINUTE, { line: line.replaceAll('NEW', 'later') })
+}

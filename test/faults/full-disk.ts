@@ -32,7 +32,7 @@ export interface RoomReport {
 export function needProgram(context: TestContext, program: string, ...args: readonly string[]): void {
   if (spawnSync(program, args, { stdio: 'ignore' }).status === 0) return
   process.stderr.write(`\nSKIPPED: ${context.task.name} needs ${program}\n`)
-  announceMissing(`${program} does not run here`)
+  announceMissing(`${program} does not run here (Debian: apt-get install util-linux)`)
   context.skip()
 }
 

@@ -72,7 +72,7 @@ function withMounts(script: string, command: readonly string[]): readonly string
 
 function withStrace(inject: string, command: readonly string[]): readonly string[] | undefined {
   if (spawnSync('strace', ['-qq', '-o', '/dev/null', 'true']).status !== 0) {
-    announceMissing(`strace does not run here, so ${inject} was not tried`)
+    announceMissing(`strace does not run here (Debian: apt-get install strace), so ${inject} was not tried`)
     return undefined
   }
   const call = inject.split(':')[0] ?? ''

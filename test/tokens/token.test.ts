@@ -140,7 +140,7 @@ describe('describeToken', () => {
   })
 
   it('says that a caveat is unknown', () => {
-    const description = describeToken(encodeToken(mintWith(KEY, ID, [...CREATED, '{"rate":"30/m"}'])))
+    const description = describeToken(encodeToken(mintWith(KEY, ID, [...CREATED, '{"unheard_of":1}'])))
     expect(description.hasUnknown).toBe(true)
     expect(description.caveats.at(-1)).toBeUndefined()
   })

@@ -31,7 +31,7 @@ describe('a vault that is named by a link', () => {
       ['mcp_credentials.enc', 'mcp_credentials.enc.bak', 'mcp_tokens.jsonl', 'rotation_log.json'].sort(),
     )
     world.env.MCPVAULT_FILE = join('real', VAULT)
-    expect(await succeed(world, 'log', 'verify')).toContain('1 records hold together')
+    expect(await succeed(world, 'log', 'verify')).toContain('1 record holds together')
     // An older copy is only warned of where the file itself lies in a work tree.
     const old = read(world, join('real', VAULT))
     await rotate(world, 'a', 'newer')
