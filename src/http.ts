@@ -222,9 +222,9 @@ export class AnswerStream implements AsyncIterable<Buffer> {
     this.#wake?.()
   }
 
-  /** Ends the request. */
-  cancel(): void {
-    if (this.#end === undefined) this.#controller.abort(new Refusal('cancelled'))
+  /** Ends the request; `reason` is in closed words. */
+  cancel(reason = 'cancelled'): void {
+    if (this.#end === undefined) this.#controller.abort(new Refusal(reason))
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {

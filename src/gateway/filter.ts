@@ -1,4 +1,5 @@
 import { ANY_TOOL, type TokenScope } from '../tokens/caveats.js'
+import { digestTool } from '../tokens/digest.js'
 import type { Frame } from './frame.js'
 
 /** Which tools of an upstream a token sees. */
@@ -36,9 +37,13 @@ function filterTools(json: string, { scope, tokenTool }: ListFilter): string {
   return JSON.stringify({ ...message, result: { ...result, tools, ...scoped } })
 }
 
-function isSeen(tool: unknown, { tools }: TokenScope, tokenTool: (tool: string) => string): boolean {
+function isSeen(tool: unknown, { tools, digests }: TokenScope, tokenTool: (tool: string) => string): boolean {
   if (!isMembers(tool) || typeof tool.name !== 'string') return false
-  return tools.includes(ANY_TOOL) || tools.includes(tokenTool(tool.name))
+  const name = tokenTool(tool.name)
+  if (!tools.includes(ANY_TOOL) && !tools.includes(name)) return false
+  const pins = digests.filter(([pinned]) => pinned === name)
+  const digest = pins.length === 0 ? undefined : digestTool({ ...tool, name: tool.name })
+  return pins.every(([, pinned]) => pinned === digest)
 }
 
 /** The capabilities that a token has to have a method for. */

@@ -13,6 +13,7 @@ import type { AuditLog, AuditResult } from './audit.js'
 import type { ClientAnswer, ClientRequest } from './client.js'
 import type { TokenScope } from '../tokens/caveats.js'
 import type { Refusal } from '../tokens/verify.js'
+import { currentDigest } from './definition.js'
 import { checkHeaders, type Demand, demandOf, GENERAL_DEMAND, isModern, isTokenRefused } from './decide.js'
 import { createFilter, type MessageFilter } from './filter.js'
 import { type Frame, parseFrame } from './frame.js'
@@ -21,7 +22,7 @@ import { formatRpcError, formatToolError, RPC_CODES, RpcError, UNAUTHORIZED } fr
 import { formatEvent } from './sse.js'
 import type { Admission, TokenGuard } from './token-guard.js'
 import { traceOf } from './trace.js'
-import type { AnswerBody, Upstream, UpstreamAnswer } from './upstream.js'
+import type { AnswerBody, Upstream, UpstreamAnswer, UpstreamRequest } from './upstream.js'
 
 /** What the gateway is made of. */
 export interface GatewayParts {
@@ -124,23 +125,40 @@ class Call {
     }
   }
 
-  async #carry(frame: Frame | undefined, demand: Demand): Promise<ClientAnswer> {
+  async #carry(frame: Frame | undefined, asked: Demand): Promise<ClientAnswer> {
+    const demand = await this.#pin(frame, asked)
     const admission = await this.#accept(frame, demand)
     if (admission === undefined) return refusalTo(frame, demand)
     this.#recordIntent(frame, demand)
     try {
-      const answer = await this.#upstream.exchange({
-        verb: this.#request.verb,
-        frame,
-        headers: this.#request.headers,
-        signal: this.#request.signal,
-        checkAgain: () => this.#checkAgain(demand, frame),
-      })
+      const answer = await this.#upstream.exchange(this.#requestOf(frame, demand))
       this.#bindSession(frame, answer)
       return this.#handOn(frame, answer, admission.status.scope)
     } catch (error) {
-      const reason = error instanceof VaultError ? error.message : error instanceof RpcError ? 'refused' : 'internal'
-      this.#recordResult({ outcome: this.#request.signal.aborted ? 'cancelled' : 'failed', reason })
+      this.#recordFailure(error)
+      throw error
+    }
+  }
+
+  #requestOf(frame: Frame | undefined, demand: Demand): UpstreamRequest {
+    const { verb, headers, signal } = this.#request
+    return { verb, frame, headers, signal, checkAgain: () => this.#checkAgain(demand, frame) }
+  }
+
+  /** Looks up what a tool's definition is now, if the token is pinned to one. */
+  async #pin(frame: Frame | undefined, demand: Demand): Promise<Demand> {
+    const { tool, call } = demand
+    if (tool === undefined || call === undefined) return demand
+    const general = { feature: demand.feature }
+    const verdict = this.#parts.guard.judge(this.#request.token, general)
+    if (!verdict.allowed || !verdict.status.scope.digests.some(([name]) => name === call.tool)) return demand
+    this.#recordIntent(undefined, general, 'tools/list')
+    try {
+      const digest = await currentDigest(this.#upstream, tool, this.#requestOf(frame, general))
+      this.#recordResult({ outcome: 'ok' })
+      return { ...demand, call: { ...call, digest } }
+    } catch (error) {
+      this.#recordFailure(error)
       throw error
     }
   }
@@ -253,19 +271,24 @@ class Call {
     return { status, headers: { 'content-type': 'application/json' }, body: formatRpcError(code, message, id ?? null) }
   }
 
-  #recordIntent(frame: Frame | undefined, { tool }: Demand): void {
+  #recordIntent(frame: Frame | undefined, { tool }: Demand, method = methodOf(frame, this.#request.verb)): void {
     const { name, place } = this.#upstream
     this.#startMs = this.#parts.monotonicMs()
     this.#auditId = this.#parts.audit.intent({
       token: this.#tokenId,
       upstream: name,
       place,
-      method: methodOf(frame, this.#request.verb),
+      method,
       tool,
       credentials: this.#upstream.credentials(),
       request: frame?.id,
       trace: traceOf(frame?.params, this.#request.headers),
     })
+  }
+
+  #recordFailure(error: unknown): void {
+    const reason = error instanceof VaultError ? error.message : error instanceof RpcError ? 'refused' : 'internal'
+    this.#recordResult({ outcome: this.#request.signal.aborted ? 'cancelled' : 'failed', reason })
   }
 
   /** The call has been made: that its result cannot be recorded is reported, and the next intent will fail. */

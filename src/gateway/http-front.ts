@@ -16,6 +16,8 @@ const MOST_CONNECTIONS = 256
 const HEADERS_TIMEOUT_MS = 10_000
 const REQUEST_TIMEOUT_MS = 30_000
 const IDLE_TIMEOUT_MS = 60_000
+const HEARTBEAT_MS = 15_000
+const SWEEP_MS = 50
 
 /** Where to listen and what is served there. */
 export interface FrontOptions {
@@ -74,9 +76,12 @@ async function listen(server: Server, { host, port }: FrontOptions): Promise<voi
 
 async function close(server: Server, graceMs: number): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-  server.closeIdleConnections()
+  // A connection that is kept alive would bring new requests for as long as its client likes.
+  const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_MS)
   const timer = setTimeout(() => server.closeAllConnections(), graceMs)
+  server.closeIdleConnections()
   await closed
+  clearInterval(sweep)
   clearTimeout(timer)
 }
 
@@ -157,9 +162,27 @@ async function write(response: ServerResponse, { status, headers, body }: Client
   }
   response.writeHead(status, headers)
   response.flushHeaders()
-  for await (const piece of body) {
-    if (response.destroyed) return
-    if (!response.write(piece)) await Promise.race([once(response, 'drain'), once(response, 'close')])
+  // Between events, since each is written whole; proxies on the way end what is silent for too long.
+  const beat = setInterval(() => response.write(':\n\n'), HEARTBEAT_MS)
+  try {
+    for await (const piece of body) {
+      if (response.destroyed) return
+      if (!response.write(piece)) await drained(response)
+    }
+    response.end()
+  } finally {
+    clearInterval(beat)
   }
-  response.end()
+}
+
+async function drained(response: ServerResponse): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const go = (): void => {
+      response.off('drain', go)
+      response.off('close', go)
+      resolve()
+    }
+    response.once('drain', go)
+    response.once('close', go)
+  })
 }

@@ -2,13 +2,13 @@
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { VaultError } from '../errors.js'
-import { HttpOrigin, NotSent, type OriginAnswer } from '../http.js'
+import { type AnswerStream, HttpOrigin, NotSent, type OriginAnswer } from '../http.js'
 import { createLookup } from './addresses.js'
 import { decodeBody, MAX_ANSWER_BYTES, readBody } from './answer-body.js'
 import type { HttpUpstreamConfig } from './config.js'
 import type { CredentialLoader, LeakListener, Lease } from './credentials.js'
 import { EventReader } from './sse.js'
-import { fillTemplate } from './template.js'
+import { fillTemplate, type Template } from './template.js'
 import type { CredentialUse, ServerEvent, Upstream, UpstreamAnswer, UpstreamRequest } from './upstream.js'
 
 const MOST_CONNECTIONS = 256
@@ -68,10 +68,20 @@ export class HttpUpstream implements Upstream {
           answer = await this.#send(request, lease)
         }
       }
-      return await this.#take(answer, lease)
+      return await this.#take(answer, { request, lease })
     } catch (error) {
       lease.release()
       throw error
+    }
+  }
+
+  /** Puts the credentials into the headers once and forgets them. @throws {VaultError} if they cannot be sent */
+  rehearse(): void {
+    const lease = this.#lease()
+    try {
+      for (const [name, template] of this.#config.headers) headerValue(name, template, lease)
+    } finally {
+      lease.release()
     }
   }
 
@@ -111,7 +121,7 @@ export class HttpUpstream implements Upstream {
 
   #sendOnce(request: UpstreamRequest, lease: Lease): Promise<OriginAnswer> {
     const { url, headers, headersTimeoutMs } = this.#config
-    const filled = Object.fromEntries(headers.map(([name, template]) => [name, fillTemplate(template, lease)]))
+    const filled = Object.fromEntries(headers.map(([name, template]) => [name, headerValue(name, template, lease)]))
     const own = request.frame === undefined ? {} : { 'content-type': 'application/json' }
     return this.#origin.send({
       method: request.verb,
@@ -124,7 +134,10 @@ export class HttpUpstream implements Upstream {
     })
   }
 
-  async #take(answer: OriginAnswer, lease: Lease): Promise<UpstreamAnswer> {
+  async #take(
+    answer: OriginAnswer,
+    { request, lease }: { readonly request: UpstreamRequest; readonly lease: Lease },
+  ): Promise<UpstreamAnswer> {
     const { status } = answer
     const failure = refusalOf(answer)
     if (failure !== undefined) {
@@ -135,19 +148,42 @@ export class HttpUpstream implements Upstream {
     const type = answer.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase() ?? ''
     const body = decodeBody(answer.body, answer.headers['content-encoding'], this.place)
     if (type === 'text/event-stream' && status < 300) {
-      return { status, headers, body: { type: 'events', events: this.#events(body, lease) } }
+      // Only what the server says by itself may stay silent for long.
+      const isOpenEnded = request.verb === 'GET' || request.frame?.method === 'subscriptions/listen'
+      const events = this.#events(isOpenEnded ? body : this.#limitSilence(body, answer.body), lease)
+      return { status, headers, body: { type: 'events', events } }
     }
-    const timer = setTimeout(() => answer.body.cancel(), this.#config.totalTimeoutMs)
+    const { totalTimeoutMs } = this.#config
+    const timer = setTimeout(
+      () => answer.body.cancel(`it did not end within ${totalTimeoutMs / 1000} s`),
+      totalTimeoutMs,
+    )
     try {
       const text = (await readBody(body, this.place)).toString('utf8')
       if (text === '') return { status, headers, body: { type: 'none' } }
-      if (type === 'application/json')
+      if (type === 'application/json') {
+        if (!isJson(text)) throw new VaultError('UPSTREAM', `cannot call "${this.place}": the answer is not JSON`)
         return { status, headers, body: { type: 'message', text: lease.redactMessage(text) } }
+      }
       // Shown as text whatever it is: the page of a broken proxy must not become a page of ours.
       return { status, headers, body: { type: 'other', text: lease.redactText(text), contentType: 'text/plain' } }
     } finally {
       clearTimeout(timer)
       lease.release()
+    }
+  }
+
+  async *#limitSilence(body: AsyncIterable<Buffer>, stream: AnswerStream): AsyncGenerator<Buffer> {
+    const { totalTimeoutMs } = this.#config
+    const stop = (): void => stream.cancel(`it said nothing for ${totalTimeoutMs / 1000} s`)
+    const timer = setTimeout(stop, totalTimeoutMs)
+    try {
+      for await (const chunk of body) {
+        timer.refresh()
+        yield chunk
+      }
+    } finally {
+      clearTimeout(timer)
     }
   }
 
@@ -171,6 +207,24 @@ export class HttpUpstream implements Upstream {
     } catch {
       throw new VaultError('UPSTREAM', `cannot call "${this.place}": an event is over 10 MiB`)
     }
+  }
+}
+
+/** What is not plain ASCII is written in several ways, and white space at the ends is dropped on the way. */
+function headerValue(name: string, template: Template, lease: Lease): string {
+  const value = fillTemplate(template, lease)
+  if (/^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(value)) return value
+  throw new VaultError('INPUT', `cannot send the header "${name}": it takes visible ASCII characters`, {
+    hints: ['the credential in it may have a line end, a space at its end or letters beyond ASCII'],
+  })
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
   }
 }
 

@@ -120,8 +120,6 @@ class Running implements RunningGateway {
 
   async start(): Promise<void> {
     this.#configure()
-    // A credential that cannot be used, or an audit log that cannot be written, is found now and not at a call.
-    this.#loader.lease(this.#upstreams.credentials, { onLeak: () => {} }).release()
     this.#audit.prepare()
     await this.#register()
     const { listen, tls } = this.#options

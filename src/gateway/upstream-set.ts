@@ -70,9 +70,15 @@ export class UpstreamSet {
     const { loader, onLeak } = this.#parts
     switch (config.type) {
       case 'http':
-        return new HttpUpstream(config, { loader, onLeak: onLeak(config.name) })
+        return rehearsed(new HttpUpstream(config, { loader, onLeak: onLeak(config.name) }))
       default:
         throw new VaultError('INPUT', `cannot serve "${config.name}": this version serves servers at a URL only`)
     }
   }
+}
+
+/** A credential that cannot be used is found before anything starts, and not at a call. */
+function rehearsed(upstream: HttpUpstream): HttpUpstream {
+  upstream.rehearse()
+  return upstream
 }
