@@ -38,8 +38,8 @@ const DOORS = [
   'gateway/config-file',
   'gateway/serve',
 ]
-/** What the hot commands, which never write, leave out too. */
-const WRITING = 'storage/transaction'
+/** What the hot commands, which never write and hardly ever meet an interrupted rotation, leave out too. */
+const SELDOM = ['storage/transaction', 'rotation/stuck']
 
 /** The clock of `performance.now`, whose first use loads node:perf_hooks: a twentieth of a start on Node 20. */
 const MONOTONIC = 'function monotonicNow(){const[s,n]=process.hrtime();return s*1e3+n/1e6}'
@@ -64,7 +64,7 @@ const OURS = { banner: { js: MONOTONIC }, define: { 'performance.now': 'monotoni
 const files = await Promise.all([
   ...commandNames().map(bundleCommand),
   bundleEntry(),
-  ...[...DOORS, WRITING].map(bundleDoor),
+  ...[...DOORS, ...SELDOM].map(bundleDoor),
 ])
 const work = makeWorkDirectory()
 try {
@@ -88,7 +88,7 @@ async function bundleCommand(command) {
     ...OURS,
     ...(isHot ? { entryPoints: [`src/cli/hot/${command}.ts`] } : { stdin: wayIn(command) }),
     minifyIdentifiers: true,
-    plugins: [leave(isHot ? [...DOORS, WRITING] : DOORS), nativeRequire(), lateCrypto()],
+    plugins: [leave(isHot ? [...DOORS, ...SELDOM] : DOORS), nativeRequire(), lateCrypto()],
   })
   if (file.inputs.some((path) => path.includes('node_modules'))) throw new Error(`${command} must need no package`)
   return file

@@ -1,14 +1,34 @@
 import { formatDuration } from '../duration.js'
 import type { Policy } from '../vault/vault.js'
 
-/** A credential's own limits in a few words, as the flags that set them; empty when it has none. */
+/** What holds for one credential alone, in a few words, as the flags that set it; empty when there is nothing. */
 export function describePolicy(policy: Policy | undefined): string {
-  const part = (flag: string, seconds: number | undefined): readonly string[] =>
-    seconds === undefined ? [] : [`${flag} ${formatDuration(seconds)}`]
-  return [...part('max-age', policy?.maxAgeSeconds), ...part('grace', policy?.graceSeconds)].join(', ')
+  if (policy === undefined) return ''
+  const { maxAgeSeconds, graceSeconds, provider, verify, targets, onRotate } = policy
+  const parts: readonly (readonly [flag: string, text: string | undefined])[] = [
+    ['max-age', textOf(maxAgeSeconds)],
+    ['grace', textOf(graceSeconds)],
+    ['provider', provider],
+    ['verify', verify],
+    ...targets.map((target) => ['target', target] as const),
+    ['on-rotate', onRotate],
+  ]
+  return parts.flatMap(([flag, text]) => (text === undefined ? [] : [`${flag} ${text}`])).join(', ')
 }
 
-/** A credential's own limits for `--json`; null where those for all credentials hold. */
+function textOf(seconds: number | undefined): string | undefined {
+  return seconds === undefined ? undefined : formatDuration(seconds)
+}
+
+/** What holds for one credential alone, for `--json`; null where it is as for all credentials. */
 export function policyJson(policy: Policy | undefined): Record<string, unknown> {
-  return { max_age_seconds: policy?.maxAgeSeconds ?? null, grace_seconds: policy?.graceSeconds ?? null }
+  return {
+    max_age_seconds: policy?.maxAgeSeconds ?? null,
+    grace_seconds: policy?.graceSeconds ?? null,
+    provider: policy?.provider ?? null,
+    verify: policy?.verify ?? null,
+    targets: policy?.targets ?? [],
+    on_rotate: policy?.onRotate ?? null,
+    idempotent: policy?.isIdempotent ?? false,
+  }
 }

@@ -89,7 +89,8 @@ export function hasValueSource({ generate, stdin, fromFile }: ValueOptions): boo
 
 type Source = 'generate' | 'stdin' | 'file' | 'prompt'
 
-function chooseSource(options: ValueOptions & Pick<GlobalOptions, 'input'>, context: Context): Source {
+/** Decides where a value is to come from, without reading it yet. @throws {VaultError} USAGE as {@link readValue} */
+export function chooseSource(options: ValueOptions & Pick<GlobalOptions, 'input'>, context: Context): Source {
   const { generate, length, stdin, fromFile } = options
   const asked = [generate, stdin, fromFile !== undefined].filter(Boolean).length
   if (asked > 1) {

@@ -88,7 +88,7 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
     rows: [
       {
         name: 'rotate',
-        summary: 'replaces a value; the old one stays loadable for a while',
+        summary: 'replaces a value in stages; the old one stays loadable for a while',
         load: async () => (await import('./commands/rotate.js')).addRotateCommand,
       },
       {
@@ -98,21 +98,21 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
       },
       {
         name: 'policy',
-        summary: 'gives a credential limits of its own',
+        summary: 'says how one credential is rotated, and when it is due',
         rows: [
           {
             name: 'set',
-            summary: 'sets the age at which a credential is due, or its grace',
+            summary: 'sets ages, provider, probe, targets and hook of a credential',
             load: async () => (await import('./commands/policy-set.js')).addPolicySetCommand,
           },
           {
             name: 'show',
-            summary: 'shows the limits that hold for a credential',
+            summary: 'shows what holds for a credential',
             load: async () => (await import('./commands/policy-show.js')).addPolicyShowCommand,
           },
           {
             name: 'clear',
-            summary: 'takes its own limits away from a credential',
+            summary: 'takes its own policy away from a credential',
             load: async () => (await import('./commands/policy-clear.js')).addPolicyClearCommand,
           },
         ],

@@ -1,11 +1,12 @@
 import { readBackward } from '../log/read.js'
+import type { StorageHost } from '../storage/read-file.js'
 import type { Reader } from '../storage/store.js'
 import { parseTimestamp } from '../timestamp.js'
 import type { Vault, VaultAccess } from '../vault/vault.js'
 import { type DueQuestion, lastRotations } from './due.js'
 
 /** Since when a value counts, and its own limit if it has one; part of what `dueState` is asked. */
-export type Age = Pick<DueQuestion, 'sinceMs' | 'isNaive' | 'isUnreadable' | 'leakedMs'> & {
+export type Age = Pick<DueQuestion, 'sinceMs' | 'isNaive' | 'isUnreadable' | 'leakedMs' | 'isStuck' | 'unrevokedMs'> & {
   readonly maxAgeSeconds?: number
 }
 
@@ -36,9 +37,33 @@ function nativeAge(vault: Vault, name: string): Age {
   const credential = vault.describe(name)
   const current = credential?.versions.find((version) => version.stage === 'current')
   const maxAgeSeconds = credential?.policy?.maxAgeSeconds
-  const age = { sinceMs: current?.sinceMs, leakedMs: current?.leakedMs }
+  const unrevoked = credential?.versions.filter(({ stage, revoker }) => stage === 'previous' && revoker === 'person')
+  const unrevokedMs = unrevoked?.reduce<number | undefined>(
+    (first, { untilMs }) => (first === undefined || (untilMs ?? first) < first ? untilMs : first),
+    undefined,
+  )
+  const age = { sinceMs: current?.sinceMs, leakedMs: current?.leakedMs, unrevokedMs }
   // Left out where it has none, so that it can be spread over a limit for all.
   return maxAgeSeconds === undefined ? age : { ...age, maxAgeSeconds }
+}
+
+/** Marks the credentials of which a rotation was interrupted; one that is under way counts as none. */
+export async function withStuck(
+  ages: ReadonlyMap<string, Age>,
+  vault: Pick<Vault, 'rotations'>,
+  judging: { readonly host: StorageHost; readonly nowMs: number },
+): Promise<ReadonlyMap<string, Age>> {
+  if (vault.rotations.length === 0) return ages
+  // Whether a process still runs is asked by hardly any command.
+  const { judgeRotation } = await import('./stuck.js')
+  const marked = new Map(ages)
+  for (const rotation of vault.rotations) {
+    const age = ages.get(rotation.name)
+    if (age !== undefined && judgeRotation(rotation, judging) === 'stopped') {
+      marked.set(rotation.name, { ...age, isStuck: true })
+    }
+  }
+  return marked
 }
 
 /** Reads when each name's value was last changed, in milliseconds since the epoch; unknown dates are missing. */

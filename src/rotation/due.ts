@@ -19,7 +19,15 @@ const NAIVE_SLACK_MS = 26 * 3_600_000
 const CLOCK_SLACK_MS = 5 * 60_000
 
 /** Why a credential is due, the first that holds; `soon` will be within the span that was asked for. */
-export type DueReason = 'age' | 'soon' | 'leak' | 'no record' | 'unreadable date' | 'clock skew'
+export type DueReason =
+  | 'stuck rotation'
+  | 'leak'
+  | 'no record'
+  | 'unreadable date'
+  | 'clock skew'
+  | 'age'
+  | 'old key not revoked'
+  | 'soon'
 
 /** What is asked about one credential. */
 export interface DueQuestion {
@@ -31,6 +39,10 @@ export interface DueQuestion {
   readonly isUnreadable?: boolean
   /** When a leak of its current value was recorded, in milliseconds since the epoch. */
   readonly leakedMs?: number | undefined
+  /** A rotation of it was interrupted. */
+  readonly isStuck?: boolean
+  /** When the grace ends of a replaced value that a person has to revoke, in milliseconds since the epoch. */
+  readonly unrevokedMs?: number | undefined
   readonly maxAgeSeconds: number
   readonly nowMs: number
   /** Counts what becomes due within this span as due. */
@@ -57,9 +69,18 @@ export interface DueState {
  * comparing whole days of 86,400 s.
  */
 export function dueState(question: DueQuestion): DueState {
-  const state = stateByAge(question)
-  const { leakedMs } = question
+  const { leakedMs, isStuck } = question
+  const state = withUnrevoked(stateByAge(question), question)
+  if (isStuck) return { ...state, isDue: true, reason: 'stuck rotation' }
   return leakedMs === undefined ? state : { ...state, isDue: true, reason: 'leak', dueAtMs: leakedMs }
+}
+
+/** An old key that may still work is the next thing to be done, unless the value itself is due already. */
+function withUnrevoked(state: DueState, { unrevokedMs, nowMs, withinSeconds = 0 }: DueQuestion): DueState {
+  if (unrevokedMs === undefined || (state.isDue && state.reason !== 'soon')) return state
+  if (nowMs >= unrevokedMs) return { ...state, isDue: true, reason: 'old key not revoked', dueAtMs: unrevokedMs }
+  if (state.isDue || nowMs + withinSeconds * 1000 < unrevokedMs) return state
+  return { ...state, isDue: true, reason: 'soon', dueAtMs: unrevokedMs }
 }
 
 function stateByAge(question: DueQuestion): DueState {

@@ -1,8 +1,9 @@
 import { readBackward } from '../log/read.js'
 import type { LogRecord } from '../log/record.js'
+import type { StorageHost } from '../storage/read-file.js'
 import { missingRecords } from '../vault/outbox.js'
 import type { Vault, VaultAccess } from '../vault/vault.js'
-import { findAges, readLog } from './ages.js'
+import { findAges, readLog, withStuck } from './ages.js'
 import { DEFAULT_MAX_AGE_SECONDS, type DueState, dueState } from './due.js'
 
 /** One credential's age against its limit. */
@@ -11,9 +12,13 @@ export interface AgedCredential extends DueState {
 }
 
 /** Finds the age of every credential, the most urgent first. */
-export function rankByUrgency(vault: Vault, access: VaultAccess): readonly AgedCredential[] {
+export async function rankByUrgency(
+  vault: Vault,
+  access: VaultAccess,
+  host: StorageHost,
+): Promise<readonly AgedCredential[]> {
   const names = vault.names()
-  const ages = findAges(vault, names, access)
+  const ages = await withStuck(findAges(vault, names, access), vault, { host, nowMs: access.now() })
   const aged = names.map((name): AgedCredential => {
     const age = ages.get(name) ?? { sinceMs: undefined }
     return { name, ...dueState({ maxAgeSeconds: DEFAULT_MAX_AGE_SECONDS, ...age, nowMs: access.now() }) }

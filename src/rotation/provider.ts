@@ -68,10 +68,23 @@ export async function createValue(
   const end = await ask(spec.argv, { step: 'create', ...request }, { maxAnswerBytes: MAX_ANSWER_BYTES, world })
   const { failure } = end
   const answer = failure === undefined ? readCreated(end.answer, request.current) : failure
+  const isRefused = failure !== undefined && REFUSALS.test(failure) && end.answer.length === 0
   showCreateOutput(end, { answer, current: request.current, world })
   end.answer.fill(0)
-  if (typeof answer === 'string') throw programError(action, { role: 'provider', argv: spec.argv, reason: answer })
-  return answer
+  if (typeof answer !== 'string') return answer
+  const error = programError(action, { role: 'provider', argv: spec.argv, reason: answer })
+  if (isRefused) refusals.add(error)
+  throw error
+}
+
+/** A program that says so by its status, and answers nothing, has made nothing. */
+const REFUSALS = /^(exited with status|could not be started)/
+
+const refusals = new WeakSet<VaultError>()
+
+/** Tells whether a failure of {@link createValue} means that nothing was made; after any other something may have been. */
+export function isRefusal(error: VaultError): boolean {
+  return refusals.has(error)
 }
 
 /**

@@ -74,6 +74,8 @@ export class NativeStages implements StagedDraft {
     const { name, version, plan } = rotation
     this.#refuseKept(name, value)
     const entry = this.#desk.entry(name)
+    const twin = entry.versions.find((one) => handle !== undefined && one.handle === handle)
+    if (twin !== undefined) throw sameHandle(name, twin.ver)
     const pending = { ...this.#desk.seal(name, value, version), since: undefined, handle }
     const [current, ...others] = entry.versions
     const versions = [...(current ? [current] : []), makeVersion({ ...pending, stage: 'pending' }), ...others]
@@ -204,6 +206,13 @@ export class NativeStages implements StagedDraft {
 function isSameOwner(a: ProcessOwner | undefined, b: ProcessOwner | undefined): boolean {
   if (a === undefined || b === undefined) return a === b
   return (['pid', 'start', 'boot', 'machine', 'namespace'] as const).every((member) => a[member] === b[member])
+}
+
+/** Revoking the one by its handle would revoke the other. */
+function sameHandle(name: string, version: number): VaultError {
+  return new VaultError('INPUT', `cannot rotate "${name}": the new value has the handle of version ${version}`, {
+    hints: ['a handle names one value; nothing was revoked'],
+  })
 }
 
 function lost(name: string): VaultError {

@@ -148,16 +148,16 @@ function chooseVersion(
   const found = entry.versions.find((version) =>
     choice === undefined
       ? version.stage === 'current'
-      : choice === 'previous'
-        ? version.stage === 'previous'
-        : version.ver === choice,
+      : typeof choice === 'number'
+        ? version.ver === choice
+        : version.stage === choice,
   )
   if (found === undefined) {
     const kept = entry.versions.map((version) => `${version.ver} (${version.stage})`).join(', ')
-    const wanted = choice === 'previous' ? 'a previous version' : `version ${choice}`
+    const wanted = typeof choice === 'number' ? `version ${choice}` : `a ${choice} version`
     throw new VaultError('NOT_FOUND', `"${name}" has not kept ${wanted}`, { hints: [`kept: ${kept}`] })
   }
-  if (found.stage === 'pending') {
+  if (found.stage === 'pending' && choice !== 'pending') {
     throw new VaultError('NOT_FOUND', `version ${found.ver} of "${name}" is pending: it is not in use yet`, {
       hints: [`mcpvault rotate ${shellWord(name)} --resume`],
     })

@@ -129,8 +129,8 @@ export interface LogAnchor {
   readonly pending: readonly LogRecord[]
 }
 
-/** Which version of a credential to load: a number, or the one before the current. */
-export type VersionChoice = number | 'previous' | undefined
+/** Which version of a credential to load: a number, the one before the current, or the one that a rotation tries. */
+export type VersionChoice = number | 'previous' | 'pending' | undefined
 
 /** An opened vault. */
 export interface Vault {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { formatSpan } from '../../duration.js'
-import { findAges } from '../../rotation/ages.js'
+import { findAges, withStuck } from '../../rotation/ages.js'
 import { DEFAULT_MAX_AGE_SECONDS, type DueState, dueState } from '../../rotation/due.js'
 import { formatUtc } from '../../timestamp.js'
 import type { Credential, Vault } from '../../vault/vault.js'
@@ -40,7 +40,8 @@ interface Row {
 export async function runList(options: ListOptions, context: Context): Promise<void> {
   const { vault, access } = await openForReading(options, context, 'if-there')
   const names = vault.names().filter(matcher(options.pattern))
-  const ages = findAges(vault, names, access)
+  const judging = { host: context.host, nowMs: context.now() }
+  const ages = await withStuck(findAges(vault, names, access), vault, judging)
   const rows = names.flatMap((name): Row[] => {
     const credential = vault.describe(name)
     const age = ages.get(name) ?? { sinceMs: undefined }

@@ -18,7 +18,7 @@ export interface PolicyShowOptions extends GlobalOptions {
 const POLICY_SHOW: CommandShape<PolicyShowOptions> = {
   name: 'policy show',
   positionals: [{ key: 'name', arity: 'one' }],
-  examples: [['which limits hold for a credential', 'mcpvault policy show scavio_api_key']],
+  examples: [['how a credential is rotated, and when it is due', 'mcpvault policy show scavio_api_key']],
 }
 
 /** Registers `policy show`. */
@@ -26,7 +26,7 @@ export function addPolicyShowCommand(parent: Command, context: Context, run = ru
   addCommand(parent, POLICY_SHOW, (options) => run(options, context))
 }
 
-/** Shows the limits that hold for a credential, and which of them are its own. */
+/** Shows what holds for a credential, and what of it is its own. */
 export async function runPolicyShow(options: PolicyShowOptions, context: Context): Promise<void> {
   const { name } = options
   const { vault } = await openForReading(options, context, 'if-there')
@@ -38,18 +38,30 @@ export async function runPolicyShow(options: PolicyShowOptions, context: Context
     printer.json({ name, ...policyJson(policy), verified: vault.isVerified })
     return
   }
-  const row = (setting: string, own: number | undefined, forAll: number): readonly string[] => [
+  const limit = (setting: string, own: number | undefined, forAll: number): Row => [
     setting,
     formatDuration(own ?? forAll),
     own === undefined ? 'default' : 'own',
   ]
+  const spec = (setting: string, own: string | undefined, forAll: string): Row => [
+    setting,
+    own ?? forAll,
+    own === undefined ? 'default' : 'own',
+  ]
+  const targets = policy?.targets ?? []
   await printer.table({
     headers: ['setting', 'value', 'from'],
     rows: [
-      row('max-age', policy?.maxAgeSeconds, DEFAULT_MAX_AGE_SECONDS),
+      limit('max-age', policy?.maxAgeSeconds, DEFAULT_MAX_AGE_SECONDS),
       // The tutorial format keeps no old value.
-      ...(vault.format === 'native' ? [row('grace', policy?.graceSeconds, DEFAULT_GRACE_SECONDS)] : []),
+      ...(vault.format === 'native' ? [limit('grace', policy?.graceSeconds, DEFAULT_GRACE_SECONDS)] : []),
+      spec('provider', policy?.provider, 'manual'),
+      spec('verify', policy?.verify, '-'),
+      ...(targets.length === 0 ? [spec('target', undefined, '-')] : targets.map((one) => spec('target', one, '-'))),
+      spec('on-rotate', policy?.onRotate, '-'),
     ],
     empty: '',
   })
 }
+
+type Row = readonly string[]

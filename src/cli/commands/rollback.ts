@@ -1,14 +1,15 @@
 import type { Command } from 'commander'
 import { parseDuration } from '../../duration.js'
-import { changeVault } from '../../vault/change.js'
+import { rollBack } from '../../rotation/roll-back.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import { type CommandShape, type GlobalOptions, wholeNumber } from '../flags.js'
 import { openForWriting } from '../open-vault.js'
 import { createPrinter } from '../printer.js'
 import { parseReason } from '../reason.js'
+import { rotationDesk } from '../rotation-desk.js'
+import { describePrevious, versionsJson } from '../rotation-text.js'
 import { warnOfTutorialBackup } from '../side-files.js'
-import { describePrevious, rotationJson } from './rotate.js'
 
 /** Options of `rollback`. */
 export interface RollbackOptions extends GlobalOptions {
@@ -50,8 +51,8 @@ export function addRollbackCommand(parent: Command, context: Context, run = runR
 export async function runRollback(options: RollbackOptions, context: Context): Promise<void> {
   const { name, to, reason, graceSeconds } = options
   const access = await openForWriting(options, context)
-  const back = await changeVault(access, 'rollback', (draft) => draft.rollback(name, { to, reason, graceSeconds }))
+  const back = await rollBack(name, { to, reason, graceSeconds }, rotationDesk(access, options, context))
   if (back.retired !== undefined) warnOfTutorialBackup(access)
   const message = `rolled "${name}" back; its value is now version ${back.version}; ${describePrevious(back)}`
-  createPrinter(context, options).done(message, rotationJson(name, back))
+  createPrinter(context, options).done(message, versionsJson(name, back))
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { DAY_SECONDS, formatDuration, formatSpan } from '../../duration.js'
 import { VaultError } from '../../errors.js'
-import { findAges } from '../../rotation/ages.js'
+import { findAges, withStuck } from '../../rotation/ages.js'
 import { DEFAULT_MAX_AGE_SECONDS, type DueState, dueState } from '../../rotation/due.js'
 import { formatUtc } from '../../timestamp.js'
 import { unknownName } from '../../vault/name.js'
@@ -47,8 +47,8 @@ async function answer(options: RotationDueOptions, context: Context): Promise<nu
   // A credential's own limit goes before one that is given for all.
   const maxAgeSeconds = options.maxAgeSeconds ?? DEFAULT_MAX_AGE_SECONDS
   const withinSeconds = options.withinSeconds ?? 0
-  const ages = findAges(vault, names, access)
   const nowMs = context.now()
+  const ages = await withStuck(findAges(vault, names, access), vault, { host: context.host, nowMs })
   const rows = names.map((name): Row => {
     const age = ages.get(name) ?? { sinceMs: undefined }
     return { name, ...dueState({ maxAgeSeconds, ...age, withinSeconds, nowMs }) }

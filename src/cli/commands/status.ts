@@ -63,7 +63,7 @@ interface Status {
 export async function runStatus(options: GlobalOptions, context: Context): Promise<void> {
   const opened = await openForReading(options, context, 'if-there')
   const nowMs = context.now()
-  const credentials = rankByUrgency(opened.vault, opened.access)
+  const credentials = await rankByUrgency(opened.vault, opened.access, context.host)
   const status: Status = {
     opened,
     credentials,

@@ -13,6 +13,9 @@ import {
   write,
 } from './support.js'
 
+const NO_SPECS = { provider: null, verify: null, targets: [], on_rotate: null, idempotent: false }
+const NO_SPECS_SHOWN = 'provider\tmanual\tdefault\nverify\t-\tdefault\ntarget\t-\tdefault\non-rotate\t-\tdefault\n'
+
 describe('policy', () => {
   it('gives a credential its own age, which goes before one that is given for all', async () => {
     const world = await nativeWorld()
@@ -43,17 +46,47 @@ describe('policy', () => {
       name: 'a',
       max_age_seconds: 90 * 86_400,
       grace_seconds: 86_400,
+      ...NO_SPECS,
     })
-    expect(await succeed(world, 'policy', 'show', 'a')).toBe('max-age\t90d\town\ngrace\t1d\town\n')
+    expect(await succeed(world, 'policy', 'show', 'a')).toBe(`max-age\t90d\town\ngrace\t1d\town\n${NO_SPECS_SHOWN}`)
     expect(await succeed(world, 'list')).toContain('\tmax-age 90d, grace 1d\t\n')
     await succeed(world, 'policy', 'clear', 'a')
-    expect(await succeed(world, 'policy', 'show', 'a')).toBe('max-age\t30d\tdefault\ngrace\t7d\tdefault\n')
+    expect(await succeed(world, 'policy', 'show', 'a')).toBe(
+      `max-age\t30d\tdefault\ngrace\t7d\tdefault\n${NO_SPECS_SHOWN}`,
+    )
     expect(await json(world, 'policy', 'show', 'a')).toEqual({
       name: 'a',
       max_age_seconds: null,
       grace_seconds: null,
+      ...NO_SPECS,
       verified: true,
     })
+  })
+
+  it('says who makes a new value, who tries it, where it goes and what runs afterwards, in one spelling', async () => {
+    const world = await nativeWorld()
+    await store(world, 'a', 'x')
+    const targets = ['--target', 'env:.env#KEY', '--target', 'file:key']
+    await succeed(world, 'policy', 'set', 'a', '--provider', 'command:["/bin/new key", "x"]', ...targets)
+    expect(world.stderr).toBe(
+      'set the policy of "a": provider command:["/bin/new key","x"], target env:.env#KEY, target file:key\n',
+    )
+    const hook = ['--on-rotate', '["/bin/true"]', '--verify', 'scavio']
+    expect(await json(world, 'policy', 'set', 'a', ...hook, '--target', 'file:other')).toMatchObject({
+      provider: 'command:["/bin/new key","x"]',
+      verify: 'scavio',
+      targets: ['file:other'],
+      on_rotate: '/bin/true',
+      idempotent: false,
+    })
+    for (const argv of [
+      ['--provider', 'sometimes'],
+      ['--verify', 'hope'],
+      ['--target', 'json:a.json'],
+      ['--on-rotate', '["systemctl"'],
+    ]) {
+      expect(await fail(world, 'policy', 'set', 'a', ...argv)).toMatchObject({ status: 2, code: 'USAGE' })
+    }
   })
 
   it('stays through a rotation, a rollback and a new name, and its grace holds for all of them', async () => {
@@ -85,7 +118,7 @@ describe('policy', () => {
     const tutorial = await emptyTutorialWorld()
     await store(tutorial, 'a', 'x')
     expect(await fail(tutorial, 'policy', 'set', 'a', '--max-age', '1')).toMatchObject({ status: 2, code: 'INPUT' })
-    expect(await succeed(tutorial, 'policy', 'show', 'a')).toBe('max-age\t30d\tdefault\n')
+    expect(await succeed(tutorial, 'policy', 'show', 'a')).toBe(`max-age\t30d\tdefault\n${NO_SPECS_SHOWN}`)
   })
 
   it('stands under the MAC: an altered limit is refused', async () => {

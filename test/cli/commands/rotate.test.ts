@@ -23,7 +23,9 @@ describe('rotate', () => {
     const world = await nativeWorld()
     await store(world, 'name', 'first')
     expect(await withStdin(world, 'second\n', 'rotate', 'name', '--stdin')).toBe('')
-    expect(world.stderr).toBe('rotated "name" to version 2; version 1 stays loadable until 2026-11-29T12:00Z\n')
+    expect(world.stderr).toBe(
+      'rotated "name" to version 2; version 1 stays loadable until 2026-11-29T12:00Z; not verified\n',
+    )
     expect(await succeed(world, 'load', 'name')).toBe('second\n')
     expect(await succeed(world, 'load', 'name', '--version', 'previous')).toBe('first\n')
     expect(await succeed(world, 'load', 'name', '--version', '1')).toBe('first\n')
@@ -45,6 +47,7 @@ describe('rotate', () => {
       previous_version: 1,
       previous_until: T7,
       retired_version: null,
+      verified: false,
     })
     world.stdin = 'third'
     expect(await json(world, 'rotate', 'name', '--stdin', '--grace', '1h')).toEqual({
@@ -53,8 +56,10 @@ describe('rotate', () => {
       previous_version: 2,
       previous_until: '2026-11-22T13:00:00.000Z',
       retired_version: 1,
+      verified: false,
     })
-    expect(world.stderr).toBe('')
+    // Nothing reminds of version 1 from now on.
+    expect(world.stderr).toContain('nobody has said that version 1 of \\"name\\" was revoked')
   })
 
   it('changes nothing when the log could not be written', async () => {
@@ -96,10 +101,11 @@ describe('rotate', () => {
   it('refuses the value that is current already, and changes nothing', async () => {
     for (const world of [await nativeWorld(), await emptyTutorialWorld()]) {
       await store(world, 'name', 'same')
-      const before = read(world, VAULT)
+      const before = read(world, VAULT).split('\n').at(-3)
       world.stdin = 'same\n'
       expect(await fail(world, 'rotate', 'name', '--stdin')).toMatchObject({ status: 2, code: 'INPUT' })
-      expect(read(world, VAULT)).toBe(before)
+      expect(read(world, VAULT).split('\n').at(-3)).toBe(before)
+      expect(read(world, VAULT)).not.toContain('"stage":"obtain"')
     }
   })
 
@@ -117,7 +123,9 @@ describe('rotate', () => {
     const world = await emptyTutorialWorld()
     await store(world, 'name', 'first')
     await withStdin(world, 'second', 'rotate', 'name', '--stdin')
-    expect(world.stderr).toBe(`rotated "name"; the previous value survives only in "${world.directory}/${VAULT}.bak"\n`)
+    expect(world.stderr).toBe(
+      `rotated "name"; the previous value survives only in "${world.directory}/${VAULT}.bak"; not verified\n`,
+    )
     world.stdin = 'third'
     expect(await json(world, 'rotate', 'name', '--stdin')).toEqual({
       name: 'name',
@@ -125,6 +133,7 @@ describe('rotate', () => {
       previous_version: null,
       previous_until: null,
       retired_version: null,
+      verified: false,
     })
     await withStdin(world, 'value', 'rotate', 'new', '--create', '--stdin')
     expect(world.stderr).toBe('stored "new"\n')

@@ -1,0 +1,27 @@
+import { followLinks } from '../storage/resolve-target.js'
+import type { RotationDesk } from '../rotation/desk.js'
+import type { VaultAccess } from '../vault/vault.js'
+import type { Context } from './context.js'
+import type { GlobalOptions } from './flags.js'
+import { rotationWorld } from './rotation-world.js'
+import { withSpinner } from './spinner.js'
+import { visible } from './visible.js'
+
+/** Makes what a rotation needs; steps that may take long are a line each on stderr, and a spinner on a terminal. */
+export function rotationDesk(
+  access: VaultAccess,
+  options: Pick<GlobalOptions, 'json' | 'quiet' | 'color'>,
+  context: Context,
+): RotationDesk {
+  const quiet = options.quiet || options.json
+  return {
+    access,
+    world: rotationWorld(followLinks(access.store.locate('vault')), options, context),
+    during(sentence, work) {
+      const label = visible(sentence)
+      if (context.stderr.isTerminal) return withSpinner(context, { label, quiet }, work())
+      if (!quiet) context.stderr.write(`${label}\n`)
+      return work()
+    },
+  }
+}

@@ -1,0 +1,148 @@
+/**
+ * The staged rotation of a native credential: journal → obtain → verify → promote → targets and hook.
+ *
+ * Each step ends in a commit of its own and the lock is held for those alone, so that a kill leaves the vault in one named
+ * stage, which `resumeRotation` goes on from and `abortRotation` goes back from. The journal holds the owner, who alone
+ * may go on.
+ *
+ * @module
+ */
+
+import { VaultError } from '../errors.js'
+import { shellWord } from '../vault/name.js'
+import { changeVault } from '../vault/change.js'
+import type { Rotation, RotationPlan } from '../vault/vault.js'
+import { type RotationDesk, selfOf } from './desk.js'
+import { isMadeUpstream } from './plan.js'
+import { discardPending, finishRotation, type Job, type RotationOutcome, type ValueSource } from './staged-steps.js'
+import { describeStop, inTheWay, judgeRotation, liveVersion, waysOut } from './stuck.js'
+
+export type { RotationOutcome, ValueSource } from './staged-steps.js'
+
+/** A rotation that is asked for. */
+export interface RotationRequest {
+  readonly name: string
+  readonly plan: RotationPlan
+  /** Whether the plan's provider has said that it honours idempotency keys. */
+  readonly isIdempotent: boolean
+  /** Gives the new value where the plan's provider is a person. */
+  readonly giveValue: ValueSource
+}
+
+/**
+ * Rotates a credential.
+ *
+ * What an earlier process left at the stage `obtain` with nobody asked upstream holds nothing, so it is begun anew.
+ *
+ * @throws {VaultError} LOCKED while another rotation of that name is under way, ROTATION if one was interrupted or a step
+ * fails (the message says which version is live), what `giveValue` throws, and what a change of the vault throws.
+ */
+export async function startRotation(request: RotationRequest, desk: RotationDesk): Promise<RotationOutcome> {
+  const { name, plan } = request
+  const owner = selfOf(desk)
+  const id = desk.access.randomBytes(16).toString('hex')
+  const isCreateUnknown = isMadeUpstream(plan) && !request.isIdempotent
+  const rotation = await changeVault(desk.access, 'rotate', ({ staged }) => {
+    const found = staged.find(name)
+    if (found !== undefined) {
+      const state = judge(found, desk)
+      if (state !== 'stopped' || !isHarmless(found)) throw inTheWay(found, state, 'rotate')
+      staged.end(found)
+    }
+    return staged.begin({ name, id, owner, isCreateUnknown, plan })
+  })
+  return finishRotation({ rotation, desk, giveValue: request.giveValue })
+}
+
+/**
+ * Goes on with an interrupted rotation, with the same idempotency key.
+ *
+ * @throws {VaultError} NOT_FOUND if there is none, LOCKED while somebody is at it, ROTATION if going on could make a second
+ * key, and what {@link startRotation} throws.
+ */
+export async function resumeRotation(
+  name: string,
+  desk: RotationDesk,
+  giveValue: ValueSource,
+): Promise<RotationOutcome> {
+  const owner = selfOf(desk)
+  const rotation = await changeVault(desk.access, 'rotate', ({ staged }) => {
+    const found = findStopped(name, { found: staged.find(name), action: 'resume the rotation of', desk })
+    if (found.isCreateUnknown) {
+      throw new VaultError('ROTATION', `cannot resume the rotation of "${name}": it ${describeStop(found)}`, {
+        hints: waysOut(found),
+      })
+    }
+    return staged.assign(found, { owner })
+  })
+  return finishRotation({ rotation, desk, giveValue })
+}
+
+/** How an interrupted rotation is given up. */
+export interface AbortOptions {
+  /** The user has seen that the provider has no key that nobody knows, and that no process is at it any more. */
+  readonly isConfirmedClean: boolean
+  readonly reason?: string | undefined
+}
+
+/**
+ * Gives an interrupted rotation up: a pending value is revoked at its provider and wiped. Gives what is live now.
+ *
+ * @throws {VaultError} NOT_FOUND if there is none, LOCKED while somebody is at it, ROTATION if it has been promoted already,
+ * or the provider may have made a key and nobody has looked.
+ */
+export async function abortRotation(name: string, options: AbortOptions, desk: RotationDesk): Promise<Rotation> {
+  const owner = selfOf(desk)
+  const rotation = await changeVault(desk.access, 'rotate', ({ staged }) => {
+    const found = staged.find(name)
+    const isElsewhere = found !== undefined && judge(found, desk) === 'elsewhere'
+    const action = 'abort the rotation of'
+    const stopped = isElsewhere && options.isConfirmedClean ? found : findStopped(name, { found, action, desk })
+    if (stopped.stage === 'targets') {
+      throw new VaultError('ROTATION', `cannot ${action} "${name}": ${liveVersion(stopped)} already`, {
+        hints: [`mcpvault rollback ${shellWord(name)}`, `mcpvault rotate ${shellWord(name)} --resume`],
+      })
+    }
+    if (stopped.isCreateUnknown && !options.isConfirmedClean) {
+      throw new VaultError('ROTATION', `cannot ${action} "${name}": it ${describeStop(stopped)}`, {
+        hints: waysOut(stopped),
+      })
+    }
+    return staged.assign(stopped, { owner })
+  })
+  const job: Job = { rotation, desk, giveValue: undefined }
+  const isUnsure = rotation.stage === 'obtain' && isMadeUpstream(rotation.plan) && !rotation.isCreateUnknown
+  if (isUnsure) {
+    desk.access.warn(
+      `the provider may have made a key for "${name}" since the rotation began, which nothing here knows: look there`,
+    )
+  }
+  await discardPending(job, options.reason ?? 'given up by hand')
+  return rotation
+}
+
+/** Nothing is lost and nothing was made anywhere: the value was still to come from a person, or from here. */
+function isHarmless({ stage, plan }: Rotation): boolean {
+  return stage === 'obtain' && !isMadeUpstream(plan)
+}
+
+function judge(rotation: Rotation, { world, access }: RotationDesk): ReturnType<typeof judgeRotation> {
+  return judgeRotation(rotation, { host: world.host, nowMs: access.now() })
+}
+
+interface Finding {
+  readonly found: Rotation | undefined
+  readonly action: string
+  readonly desk: RotationDesk
+}
+
+function findStopped(name: string, { found, action, desk }: Finding): Rotation {
+  if (found === undefined) {
+    throw new VaultError('NOT_FOUND', `cannot ${action} "${name}": none is under way`, {
+      hints: [`mcpvault history ${shellWord(name)}`],
+    })
+  }
+  const state = judge(found, desk)
+  if (state !== 'stopped') throw inTheWay(found, state, action)
+  return found
+}

@@ -1,0 +1,161 @@
+/** A rotation in the tutorial format: obtain → verify → write → targets and hook, without stages, versions or a journal. */
+
+import { VaultError } from '../errors.js'
+import type { Secret } from '../secret.js'
+import { changeVault } from '../vault/change.js'
+import { openVault } from '../vault/open.js'
+import type { RotationDesk } from './desk.js'
+import { runHook } from './hook.js'
+import { probeValue } from './probe.js'
+import { createValue, revokeValue } from './provider.js'
+import { parseHook, parseProbe, parseProvider, parseTarget, type ProviderSpec } from './spec.js'
+import type { RotationRequest } from './staged.js'
+import type { RotationOutcome } from './staged-steps.js'
+import { writeTarget } from './target.js'
+
+const LIVE = 'the previous value is live'
+
+/** Options of {@link rotateTutorial}. */
+export interface TutorialOptions {
+  /** Whether a value that another program has changed meanwhile is left alone. */
+  readonly onlyIfUnchanged: boolean
+}
+
+/** A value that may have an upstream counterpart. */
+interface Made {
+  readonly value: Secret
+  readonly handle?: string
+}
+
+/**
+ * Rotates a credential of a tutorial vault; undefined when another program has rotated it meanwhile and that one counts.
+ *
+ * @throws {VaultError} ROTATION if a step fails, saying which value is live; what `giveValue` and a change throw.
+ */
+export async function rotateTutorial(
+  request: RotationRequest,
+  desk: RotationDesk,
+  { onlyIfUnchanged }: TutorialOptions,
+): Promise<RotationOutcome | undefined> {
+  const { name, plan } = request
+  const { access } = desk
+  const job = { request, desk, id: access.randomBytes(16).toString('hex'), current: loadCurrent(name, desk) }
+  const made = await obtain(job)
+  try {
+    const isVerified = await verify(job, made)
+    const rotated = await changeVault(access, 'rotate', (draft) => {
+      const isChanged = job.current !== undefined && !draft.holds(name, job.current)
+      if (isChanged && onlyIfUnchanged) return undefined
+      return draft.rotate(name, made.value, { reason: plan.reason })
+    })
+    if (rotated === undefined) {
+      await giveBack(job, made)
+      return undefined
+    }
+    await follow(job, made.value)
+    return { rotated, isVerified }
+  } finally {
+    made.value.wipe()
+    job.current?.wipe()
+  }
+}
+
+interface TutorialJob {
+  readonly request: RotationRequest
+  readonly desk: RotationDesk
+  readonly id: string
+  /** Undefined when it is damaged: rotating is the way out of that. */
+  readonly current: Secret | undefined
+}
+
+function loadCurrent(name: string, { access }: RotationDesk): Secret | undefined {
+  try {
+    return openVault(access).load(name, { nowMs: access.now() })
+  } catch (error) {
+    if (error instanceof VaultError && error.code === 'DAMAGED') return undefined
+    throw error
+  }
+}
+
+async function obtain({ request, desk, id, current }: TutorialJob): Promise<Made> {
+  const { name, plan, giveValue } = request
+  const provider = parseProvider(plan.provider)
+  if (provider.kind === 'manual') {
+    if (giveValue === undefined) throw new VaultError('USAGE', 'cannot read a value: no source was given')
+    return { value: await giveValue() }
+  }
+  const asked = { credential: name, version: undefined, idempotencyKey: id, current }
+  if (provider.kind === 'generate') return createValue(provider, asked, desk.world)
+  try {
+    return await desk.during(`obtain: asking the provider for a new value of "${name}"`, () =>
+      createValue(provider, asked, desk.world),
+    )
+  } catch (error) {
+    throw sayingLive(error)
+  }
+}
+
+async function verify(job: TutorialJob, made: Made): Promise<boolean> {
+  const { request, desk } = job
+  const { name, plan } = request
+  if (plan.verify === undefined) return false
+  const probe = parseProbe(plan.verify)
+  try {
+    await desk.during(`verify: trying the new value of "${name}"`, () =>
+      probeValue(probe, { credential: name, version: undefined, value: made.value }, desk.world),
+    )
+    return true
+  } catch (error) {
+    if (!(error instanceof VaultError)) throw error
+    await giveBack(job, made)
+    await changeVault(desk.access, 'rotate', (draft) => draft.logAborted(name, { reason: error.message }))
+    throw sayingLive(error)
+  }
+}
+
+/** Revokes a value that will not be used. */
+async function giveBack({ request, desk, id, current }: TutorialJob, { value, handle }: Made): Promise<void> {
+  const { name, plan } = request
+  const provider: ProviderSpec = parseProvider(plan.provider)
+  if (provider.kind !== 'command') return
+  const asked = { credential: name, version: undefined, idempotencyKey: id, handle, current, revoked: value }
+  try {
+    await desk.during(`abort: asking the provider to revoke the unused value of "${name}"`, () =>
+      revokeValue(provider, asked, desk.world),
+    )
+  } catch (error) {
+    if (!(error instanceof VaultError)) throw error
+    desk.access.warn(`the unused new key of "${name}" may still work at the provider: ${error.message}`)
+  }
+}
+
+async function follow({ request, desk }: TutorialJob, value: Secret): Promise<void> {
+  const { name, plan } = request
+  try {
+    for (const target of plan.targets) {
+      await desk.during(`targets: writing the value of "${name}" to ${target}`, () =>
+        writeTarget(parseTarget(target), value, desk.world),
+      )
+    }
+    const { onRotate } = plan
+    if (onRotate === undefined) return
+    await desk.during(`targets: running the hook of "${name}"`, () =>
+      runHook(parseHook(onRotate), { credential: name, version: undefined }, desk.world),
+    )
+  } catch (error) {
+    if (!(error instanceof VaultError)) throw error
+    const { message, hints } = error
+    throw new VaultError('ROTATION', `the new value of "${name}" is live, but not all is done: ${message}`, {
+      hints: [
+        ...hints,
+        'the tutorial format keeps no record of what is left: write the target or run the hook by hand',
+      ],
+      cause: error,
+    })
+  }
+}
+
+function sayingLive(error: unknown): unknown {
+  if (!(error instanceof VaultError)) return error
+  return new VaultError('ROTATION', `${error.message}; ${LIVE}`, { hints: error.hints, cause: error })
+}
