@@ -76,7 +76,7 @@ function killBefore(point: Call, { calls, run }: Prepared): Ran | undefined {
 
 async function judge(place: TrialPlace, prepared: Prepared, ran: Ran): Promise<StateName> {
   const name = await nameState(place, prepared)
-  const success = /^(stored|rotated|rolled|removed|renamed|upgraded|created|revoked|made) /m
+  const success = /^(stored|rotated|rolled|removed|renamed|upgraded|created|revoked|made|sealed|added) /m
   const isAcknowledged = ran.stdout !== '' || success.test(ran.stderr)
   if (isAcknowledged && name !== 'new') throw new Error(`it was acknowledged and is ${name}`)
   await expectNoHand(place, prepared, name)

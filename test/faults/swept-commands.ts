@@ -34,6 +34,8 @@ export interface SweptCommand {
 }
 
 const NATIVE = ['init', 'store a =one', 'rotate a =two', 'store b =other', 'token create --tools x --label first']
+/** The recipient of an identity that nobody has kept. */
+const ADD_MEMBER = 'key add --label leaver --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p'
 const TUTORIAL = ['init --format fernet', 'store a =one', 'store b =other', 'token create --tools x --label first']
 
 /** Every command that writes, in both formats. */
@@ -47,6 +49,9 @@ export const SWEPT: readonly SweptCommand[] = [
   { format: 'native', before: NATIVE.slice(0, -1), line: 'token create --tools y --label second', again: 4 },
   { format: 'native', before: NATIVE, line: 'token revoke first', again: 0 },
   { format: 'native', before: NATIVE, line: 'rename b c', again: 3, hasDeadLock: true },
+  { format: 'native', before: [...NATIVE, ADD_MEMBER], line: 'key rotate', again: 0, removes: 'a' },
+  { format: 'native', before: [...NATIVE, ADD_MEMBER], line: 'key remove leaver --yes', again: 3, removes: 'a' },
+  { format: 'native', before: NATIVE, line: ADD_MEMBER, again: 4 },
   { format: 'tutorial', before: [], line: 'init --format fernet', again: 4 },
   { format: 'tutorial', before: TUTORIAL, line: 'store c =three', again: 4, hasBetween: true },
   { format: 'tutorial', before: TUTORIAL, line: 'rotate a =three', again: 2, hasBetween: true },

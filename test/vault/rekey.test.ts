@@ -1,11 +1,14 @@
+import { execFileSync, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { describe, expect, it } from 'vitest'
+import { join } from 'node:path'
+import { describe, expect, it, type TestContext } from 'vitest'
 import { sealAgeSlot } from '../../src/vault/age-key.js'
 import { changeVault } from '../../src/vault/change.js'
 import type { RawKey, VaultKey } from '../../src/vault/key.js'
 import { passphraseSlot, rawSlot } from '../../src/vault/key-slots.js'
 import { addSlots, changeDataKey, type PlanOptions, planRekey, readHeader } from '../../src/vault/rekey.js'
+import { announceMissing } from '../storage/storage-support.js'
 import { makePerson, type Person } from './age-support.js'
 import { openDataKey, readNativeVault } from './independent-reader.js'
 import { expectCode, passphraseKey, rawKey, secret, VaultWorld } from './vault-support.js'
@@ -44,6 +47,22 @@ describe('a key that is added', () => {
     const { recipient } = await makePerson()
     const typo = `${recipient.slice(0, -1)}${recipient.endsWith('q') ? 'p' : 'q'}`
     await expectCode('INPUT', () => sealAgeSlot(typo, randomBytes))
+  })
+})
+
+describe('an age slot', () => {
+  it('is read by a second reader, with the program age', async (context) => {
+    needAge(context)
+    const person = await makePerson()
+    const world = await VaultWorld.create({ key: await person.keyFor() })
+    await world.put('a', 'value')
+    await rekey(world)
+    const identity = join(world.directory, 'identity')
+    writeFileSync(identity, person.identity, { mode: 0o600 })
+    const age = (file: Buffer): Buffer => execFileSync('age', ['-d', '-i', identity], { input: file })
+    const read = readNativeVault(world.read(), { recipient: person.recipient, age })
+    expect(read.entries.get('a')?.versions[0]?.value.toString()).toBe('value')
+    expect(read.past).toHaveLength(1)
   })
 })
 
@@ -203,6 +222,13 @@ describe('slots that ask for too much', () => {
     expect(failure.message).toContain('more passphrase slots than are accepted')
   })
 })
+
+function needAge(context: TestContext): void {
+  if (spawnSync('age', ['--version']).status === 0) return
+  process.stderr.write(`\nSKIPPED: ${context.task.name} needs age\n`)
+  announceMissing('no second implementation of age files (Debian: apt-get install age)')
+  context.skip()
+}
 
 /** Three credentials, of one the version before is kept. */
 async function usedWorld(): Promise<VaultWorld> {
