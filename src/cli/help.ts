@@ -28,7 +28,7 @@ const ENVIRONMENT_HELP: readonly (readonly [string, string])[] = [
   ['MCPVAULT_FILE', 'the vault, when --vault is not given'],
   ['MCPVAULT_LOG', 'the rotation log, when --log is not given'],
   ['MCPVAULT_TOKEN', 'the scoped token for search and token narrow, check, show'],
-  ['MCP_ENCRYPTION_KEY', 'the key: 44 characters of base64url or 64 hex digits'],
+  ['MCP_ENCRYPTION_KEY', 'the key: 44 characters of base64url, 64 hex digits, or an identity of age'],
   ['MCP_ENCRYPTION_KEY_FILE', 'a file that holds the key'],
   ['MCP_ENCRYPTION_KEY_COMMAND', 'a program that prints the key: a path, or a JSON array'],
   ['CREDENTIALS_DIRECTORY', 'set by systemd; mcp_encryption_key in it is the key'],

@@ -130,6 +130,13 @@ export function examineFormat(vault: AnyVault): readonly Finding[] {
   return [{ id: 'key-worn', severity: 'warning', what, mend: 'mcpvault key rotate' }]
 }
 
+const UNCONFIRMED: Finding = {
+  id: 'vault-unconfirmed',
+  severity: 'warning',
+  what: 'nobody has confirmed this vault on this machine, and whoever knows your age recipient could have made it: no provider, probe or hook runs; compare its fingerprint (mcpvault key list) with a colleague',
+  mend: 'mcpvault key list --trust-new-key',
+}
+
 /** Compares the vault with the furthest state of it that this machine has seen. */
 export function examineStanding(vault: AnyVault, scene: Scene): readonly Finding[] {
   if (vault.format === 'tutorial') return []
@@ -141,8 +148,9 @@ export function examineStanding(vault: AnyVault, scene: Scene): readonly Finding
     return [{ id: 'mark-unreadable', severity: 'warning', what, mend: accessMend(path, scene.host) }]
   }
   try {
-    const { behind } = compareMark(vault, readMark(vault.id, access), access)
-    if (behind === undefined) return []
+    const seen = readMark(vault.id, access)
+    const { behind } = compareMark(vault, seen, access)
+    if (behind === undefined) return seen?.isUnconfirmed ? [UNCONFIRMED] : []
     const severity = access.isInGit() ? 'warning' : 'error'
     const mend = 'mcpvault rotate NAME --accept-restore'
     const what = `${behind}; find the newer one before anything else, or go on from here`

@@ -1,5 +1,6 @@
 import { VaultError } from '../errors.js'
 import type { Snapshot, Store } from '../storage/store.js'
+import { ageSlotsOf, readAgeSlots } from './age-key.js'
 import type { VaultKey } from './key.js'
 import { isStaleKey } from './key-slots.js'
 import { allowStanding, compareMark, raiseMark, readMark, type VaultMark } from './marks.js'
@@ -19,6 +20,26 @@ const STILL_MS = 50
  * @throws {VaultError} NOT_FOUND, DAMAGED, WRONG_KEY, RESTORED, UNSAFE, INPUT, IO
  */
 export function openVault(access: VaultAccess): Vault {
+  try {
+    return openPinned(access)
+  } catch (error) {
+    // A long-running process, which cannot wait here, finds them read at its next request.
+    if (isStaleKey(error)) void readSlotsAhead(access)
+    throw error
+  }
+}
+
+async function readSlotsAhead({ key, store }: VaultAccess): Promise<void> {
+  if (key?.type !== 'age') return
+  try {
+    await readAgeSlots(key, ageSlotsOf(store))
+  } catch (error) {
+    // Opening the vault says what is wrong with it.
+    if (!(error instanceof VaultError)) throw error
+  }
+}
+
+function openPinned(access: VaultAccess): Vault {
   const { vault } = readAndParse(access.store, access)
   if (!(vault instanceof NativeVault)) return vault
   const seen = readMark(vault.id, access)

@@ -115,8 +115,12 @@ describe('two people with one vault in git', () => {
     Object.assign(bob.world.env, { MCPVAULT_FILE: join(bob.place, VAULT), MCP_ENCRYPTION_KEY_FILE: bob.file })
     expect(await succeed(bob.world, 'load', 'api')).toBe('first\n')
     expect(bob.world.stderr).toContain('for the first time')
+    await bob.world.run('doctor', '--json')
+    expect(bob.world.stdout).toContain('"vault-unconfirmed"')
     const hers = await json(alice.world, 'key', 'list')
     const his = await json(bob.world, 'key', 'list', '--trust-new-key')
+    await bob.world.run('doctor', '--json')
+    expect(bob.world.stdout).not.toContain('"vault-unconfirmed"')
     expect(his).toMatchObject({ fingerprint: hers.fingerprint, verified: true, trusted: true })
     bob.world.stdin = 'second'
     await succeed(bob.world, 'rotate', 'api', '--stdin')
