@@ -7,9 +7,9 @@ it('any bytes in any file of a native vault are survived by an examination', asy
   await store(world, 'scavio_api_key', 'sk_one')
   await rotate(world, 'scavio_api_key', 'sk_two')
   await succeed(world, 'token', 'create', '--tools', 'web_search')
-  await expectAnyBytesSurvived(world, 500)
+  await expectAnyBytesSurvived(world, 150)
 })
 
 it('any bytes in any file of a tutorial vault are survived by an examination', async () => {
-  await expectAnyBytesSurvived(await tutorialWorld('python'), 500)
+  await expectAnyBytesSurvived(await tutorialWorld('python'), 150)
 })

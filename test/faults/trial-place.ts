@@ -169,7 +169,8 @@ export class TrialPlace {
 
   /** Files that no command means to leave behind. */
   leftovers(): readonly string[] {
-    const marks = /^\.local\/state\/mcpvault\/[A-Za-z0-9_-]{22}\.json$/
+    // What this machine has seen of a vault, and of a place.
+    const marks = /^\.local\/state\/mcpvault\/([A-Za-z0-9_-]{22}|place-[A-Za-z0-9_-]{43})\.json$/
     // What a kill left beside a key is swept by the next one that is created there.
     const keys = /^\.config\/mcpvault\/(key|\.key\.tmp-[0-9a-f]{16})$/
     return this.files().filter((name) => !DOCUMENTS.includes(name) && !keys.test(name) && !marks.test(name))
