@@ -54,6 +54,9 @@ async function play(format) {
   if (format === 'native') {
     await run(['policy', 'set', 'name', '--max-age', '7d'])
     await run(['policy', 'clear', 'name'])
+    await run(['exec', '-e', 'KEY=name', '--', process.execPath, '-e', ''])
+    writeFileSync(join(folder, 'template'), '{{ vault "name" }}')
+    await run(['inject', '-i', 'template', '-o', 'filled'])
     await run(['leaked', 'name'])
     const config = join(folder, 'mcpvault.json')
     writeFileSync(config, '{"mcpServers":{"a":{"url":"https://upstream.example/mcp"}}}', { mode: 0o600 })

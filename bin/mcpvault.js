@@ -22,7 +22,7 @@ try {
 
 /** Tries the file of the command that is named, if any: what loads everything else costs more than most commands do. */
 function run(argv) {
-  const file = findCommand(argv)
+  const file = findCommand(ownWords(argv))
   if (file !== undefined) {
     const command = load(file)
     const running = command.run(argv, command.systemContext())
@@ -30,6 +30,12 @@ function run(argv) {
   }
   const { main, systemContext } = load(`${CLI}/entry.js`)
   return main(argv, systemContext())
+}
+
+/** Behind `--` stand another program's words. */
+function ownWords(argv) {
+  const end = argv.indexOf('--')
+  return end < 0 ? argv : argv.slice(0, end)
 }
 
 /** The file of the first word, or pair of words such as `token create`, that is a command. */
@@ -70,8 +76,8 @@ function fail(error) {
   const message = isBuilt ? `a bug in mcpvault: unexpected ${error?.name ?? 'failure'}` : 'mcpvault is not built'
   const hints = isBuilt ? [] : [`cd '${dirname(__dirname).replaceAll("'", "'\\''")}' && npm run build`]
   const lines = [`mcpvault: error: ${message}`, ...hints.map((hint) => `mcpvault: hint: ${hint}`)].join('\n')
-  const isJson = process.argv.includes('--json')
-  const details = process.argv.includes('--debug') ? `\n${error?.stack ?? error}` : ''
+  const isJson = ownWords(process.argv).includes('--json')
+  const details = ownWords(process.argv).includes('--debug') ? `\n${error?.stack ?? error}` : ''
   try {
     writeSync(2, `${isJson ? JSON.stringify({ error: { code: 'INTERNAL', message, hints } }) : lines}${details}\n`)
   } finally {

@@ -34,7 +34,7 @@ export interface VaultErrorOptions {
   /** Commands that can be run as they stand, or one fact that points the way; most useful first. */
   readonly hints?: readonly string[]
   readonly cause?: unknown
-  /** Overrides the code's exit status; used only where a signal cancelled the command (128 + n). */
+  /** Overrides the code's exit status: where a signal cancelled the command (128 + n), where exec starts nothing (126, 127). */
   readonly exitCode?: number
 }
 

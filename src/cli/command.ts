@@ -7,11 +7,13 @@
 
 import type { Command, Option } from 'commander'
 import { VaultError } from '../errors.js'
-import { type CommandShape, collectOptions, type Flag, GLOBAL_FLAGS, type Positional } from './flags.js'
+import { type CommandShape, collectOptions, cutTail, type Flag, GLOBAL_FLAGS, type Positional } from './flags.js'
 import type { HotCommand } from './hot.js'
 
 const shapes = new WeakMap<Command, CommandShape>()
 const statuses = new WeakMap<Command, number>()
+/** Programs with a command that takes what stands behind `--`, and what stood there. */
+const tails = new WeakMap<Command, readonly string[] | undefined>()
 
 /** Takes commands where commander is not needed to understand the command line (`exact.ts`). */
 export class CommandTaker {
@@ -34,6 +36,7 @@ export function addCommand<Options>(
   }
   const command = parent.command(shape.name.slice(shape.name.lastIndexOf(' ') + 1))
   shapes.set(command, shape)
+  if (shape.tail) tails.set(rootOf(command), undefined)
   for (const positional of shape.positionals ?? []) command.argument(argumentSyntax(positional), positional.help)
   addGlobalFlags(command)
   const own = (shape.flags ?? []).map((flag) => addFlag(command, flag))
@@ -42,7 +45,8 @@ export function addCommand<Options>(
   command.action(async () => {
     refuseExtraArguments(command, shape)
     const given = new Map([...givenGlobals(command), ...own.flatMap((pair) => readGiven(command, pair))])
-    const status = await run(collectOptions(shape, given, command.args))
+    const words = { words: command.args, tail: tails.get(rootOf(command)) }
+    const status = await run(collectOptions(shape, given, words))
     if (typeof status === 'number') statuses.set(rootOf(command), status)
   })
 }
@@ -53,6 +57,16 @@ export function addGlobalFlags(command: Command): void {
     command,
     GLOBAL_FLAGS.map((flag) => addFlag(command, flag)),
   )
+}
+
+/**
+ * Lets the program understand a command line. What stands behind `--` is kept away from commander where the command
+ * takes it as a whole: commander would keep or lose the `--`, and read flags behind it.
+ */
+export async function parseLine(program: Command, argv: readonly string[]): Promise<void> {
+  const { head, tail } = tails.has(program) ? cutTail(argv) : { head: argv, tail: undefined }
+  if (tails.has(program)) tails.set(program, tail)
+  await program.parseAsync(head, { from: 'user' })
 }
 
 /** The shape that a command was added with; undefined for groups and the program itself. */

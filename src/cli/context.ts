@@ -12,6 +12,8 @@ export interface Output {
    * @throws {VaultError} IO if the text cannot be written (a full disk).
    */
   write(text: string | Buffer): void
+  /** As `write`, without keeping this process from anything else while a slow reader is waited for. */
+  writeLater?(bytes: Buffer): Promise<void>
   /** Whether a person watches; looked up on first use, since asking costs start-up time. */
   readonly isTerminal: boolean
   /** Whether a write has found that nobody reads any more. */
@@ -88,7 +90,7 @@ export interface Context {
   now(): number
   randomBytes(length: number): Buffer
   /** Calls `listener` at each signal of this name instead of ending the process; gives a function that ends that. */
-  onSignal(name: 'SIGHUP' | 'SIGINT' | 'SIGTERM', listener: () => void): () => void
+  onSignal(name: NodeJS.Signals, listener: () => void): () => void
   /** Reads an inherited descriptor to its end (`--key-fd`). @throws {VaultError} INPUT */
   readDescriptor(fd: number, maxBytes: number): Buffer
   /** Runs a program without a shell and gives its stdout; stderr is inherited. @throws {VaultError} INPUT */

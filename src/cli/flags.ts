@@ -41,6 +41,8 @@ export interface CommandShape<Options = unknown> {
   readonly name: string
   readonly positionals?: readonly Positional[]
   readonly flags?: readonly Flag[]
+  /** What stands behind the first `--`, word by word and whatever it looks like; only with it is `--` taken so. */
+  readonly tail?: { readonly key: string; readonly placeholder: string }
   /** Pairs of an intent and a command line, for the help. */
   readonly examples?: readonly (readonly [intent: string, command: string])[]
   /** Why there is no further positional argument, said instead of "too many arguments"; never repeats the argument. */
@@ -118,13 +120,34 @@ export const GLOBAL_FLAGS: readonly Flag[] = [
 /** What the user gave: the text of each flag by key, `true` for switches, every text for lists. */
 export type Given = ReadonlyMap<string, string | true | readonly string[]>
 
+/** What the user gave beside flags. */
+export interface GivenWords {
+  readonly words: readonly string[]
+  /** Undefined without `--`. */
+  readonly tail?: readonly string[] | undefined
+}
+
+/** Cuts a command line at the first `--`, which is in neither part. */
+export function cutTail(argv: readonly string[]): {
+  readonly head: readonly string[]
+  readonly tail: readonly string[] | undefined
+} {
+  const at = argv.indexOf('--')
+  return at < 0 ? { head: argv, tail: undefined } : { head: argv.slice(0, at), tail: argv.slice(at + 1) }
+}
+
 /**
  * Makes a command's options of what was given.
  *
  * @throws {VaultError} USAGE if a value is malformed.
  */
-export function collectOptions<Options>(shape: CommandShape<Options>, given: Given, words: readonly string[]): Options {
+export function collectOptions<Options>(
+  shape: CommandShape<Options>,
+  given: Given,
+  { words, tail }: GivenWords,
+): Options {
   const options: Record<string, unknown> = {}
+  if (shape.tail && tail) options[shape.tail.key] = tail
   for (const flag of [...GLOBAL_FLAGS, ...(shape.flags ?? [])]) {
     const member = readFlag(flag, given.get(flag.key))
     if (member !== undefined) options[flag.key] = member

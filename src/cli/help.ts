@@ -66,7 +66,8 @@ export function formatCommandHelp(command: Command): string {
   const name = `mcpvault ${pathOf(command).join(' ')}`
   const sentence = `${name} ${command.description()}.\n`
   if (!shape) return [sentence, `Commands\n${formatPairs((row?.rows ?? []).map(rowPair))}`].join('\n')
-  const usage = [name, '[flags]', ...(shape.positionals ?? []).map(formatPositional)].join(' ')
+  const tail = shape.tail ? [`-- ${shape.tail.placeholder}`] : []
+  const usage = [name, '[flags]', ...(shape.positionals ?? []).map(formatPositional), ...tail].join(' ')
   const flags = (shape.flags ?? []).map(flagPair)
   const described = (shape.positionals ?? []).filter(({ help }) => help !== undefined)
   const words = described.map((positional) => [formatPositional(positional), positional.help ?? ''] as const)

@@ -9,7 +9,7 @@
  */
 
 import type { Context } from './context.js'
-import { type CommandShape, collectOptions, type Flag, GLOBAL_FLAGS } from './flags.js'
+import { type CommandShape, collectOptions, cutTail, type Flag, GLOBAL_FLAGS, type GivenWords } from './flags.js'
 
 /** A command that commander is not needed for. */
 export interface HotCommand {
@@ -25,23 +25,24 @@ export interface HotCall<Hot> {
 
 /** Reads a command line if it is one of the commands', spelled exactly; undefined leaves it to commander. */
 export function parseHot<Hot extends { readonly shape: CommandShape }>(
-  argv: readonly string[],
+  line: readonly string[],
   commands: readonly Hot[],
 ): HotCall<Hot> | undefined {
-  const given = new Map<string, string | true>()
+  const { head: argv, tail } = cutTail(line)
+  const given = new Map<string, string | true | readonly string[]>()
   const start = takeFlags(argv, 0, { flags: GLOBAL_FLAGS, given, words: undefined })
   const hot = start === undefined ? undefined : commands.find(({ shape }) => matchesAt(argv, start, shape.name))
-  if (!hot || start === undefined) return undefined
+  if (!hot || start === undefined || (hot.shape.tail === undefined) !== (tail === undefined)) return undefined
   const words: string[] = []
   const flags = [...GLOBAL_FLAGS, ...(hot.shape.flags ?? [])]
   const end = takeFlags(argv, start + hot.shape.name.split(' ').length, { flags, given, words })
   if (end !== argv.length || !hasArity(hot.shape, words.length)) return undefined
-  return collectQuietly(hot, given, words)
+  return collectQuietly(hot, given, { words, tail })
 }
 
 interface Taking {
   readonly flags: readonly Flag[]
-  readonly given: Map<string, string | true>
+  readonly given: Map<string, string | true | readonly string[]>
   /** Where positional arguments go; undefined stops at the first. */
   readonly words: string[] | undefined
 }
@@ -57,10 +58,11 @@ function takeFlags(argv: readonly string[], from: number, { flags, given, words 
       continue
     }
     const flag = flags.find(({ long, short }) => word === long || word === short)
-    if (!flag || flag.isList || given.has(flag.key)) return undefined
+    const before = flag && given.get(flag.key)
+    if (!flag || (before !== undefined && !flag.isList)) return undefined
     const value = flag.value ? argv[++index] : true
     if (value === undefined || (value !== true && looksLikeFlag(value))) return undefined
-    given.set(flag.key, value)
+    given.set(flag.key, flag.isList && value !== true ? [...(Array.isArray(before) ? before : []), value] : value)
   }
   return index
 }
@@ -81,8 +83,8 @@ function hasArity(shape: CommandShape, count: number): boolean {
 
 function collectQuietly<Hot extends { readonly shape: CommandShape }>(
   hot: Hot,
-  given: ReadonlyMap<string, string | true>,
-  words: readonly string[],
+  given: ReadonlyMap<string, string | true | readonly string[]>,
+  words: GivenWords,
 ): HotCall<Hot> | undefined {
   try {
     return { hot, options: collectOptions(hot.shape, given, words) }

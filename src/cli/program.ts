@@ -5,7 +5,7 @@
  */
 
 import { Command, CommanderError } from 'commander'
-import { addGlobalFlags, statusOf } from './command.js'
+import { addGlobalFlags, parseLine, statusOf } from './command.js'
 import type { Context } from './context.js'
 import { GLOBAL_FLAGS } from './flags.js'
 import { formatCommandHelp, formatHelp } from './help.js'
@@ -23,7 +23,7 @@ export async function runProgram(line: readonly string[], context: Context): Pro
   const program = createProgram(context, (text) => printHelp(text, argv, context))
   try {
     await addAsked(program, { rows: allRows(), argv, context })
-    await program.parseAsync(argv, { from: 'user' })
+    await parseLine(program, argv)
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     if (error.code === 'commander.help') printHelp(helpOfAsked(program, argv), argv, context)
@@ -42,7 +42,8 @@ function helpOfCommand(argv: readonly string[]): readonly string[] {
   if (isUnknown(argv, allRows())) return argv.filter((word) => !isHelp(word))
   const front = argv.slice(0, at)
   if (at === argv.length || !front.some(isHelp)) return argv
-  return [...front.filter((word) => !isHelp(word)), ...argv.slice(at), '--help']
+  const end = argv.includes('--', at) ? argv.indexOf('--', at) : argv.length
+  return [...front.filter((word) => !isHelp(word)), ...argv.slice(at, end), '--help', ...argv.slice(end)]
 }
 
 /** Makes the program without commands; those added to it inherit that it neither prints errors nor exits. */

@@ -48,7 +48,7 @@ function toInternal(error: unknown): VaultError {
 }
 
 async function formatLines(error: VaultError, argv: readonly string[], context: Context): Promise<string> {
-  const level = colorLevel(context.stderr, context.env, !argv.includes('--no-color'))
+  const level = colorLevel(context.stderr, context.env, !hasFlag(argv, '--no-color'))
   const prefix = level === 0 ? 'error:' : (await import('./output.js')).paint('error:', 'bad', level)
   const hints = error.hints.map((hint) => `mcpvault: hint: ${visible(hint)}\n`)
   return `mcpvault: ${prefix} ${visible(error.message)}\n${hints.join('')}`

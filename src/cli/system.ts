@@ -8,7 +8,7 @@
  */
 
 import type { SpawnSyncReturns, StdioOptions } from 'node:child_process'
-import { fstatSync, readSync, statSync, writeSync } from 'node:fs'
+import { fstatSync, readSync, statSync, write, writeSync } from 'node:fs'
 import { isSystemError, VaultError } from '../errors.js'
 import type { Context, Host, Input, Output, ProgramGroup, ProgramResult, Prompter } from './context.js'
 import { systemKeychain } from './keychain.js'
@@ -112,6 +112,15 @@ class DescriptorOutput implements Output {
     for (let done = 0; done < bytes.length && !this.#isClosed; ) done += this.#writeSome(bytes, done)
   }
 
+  async writeLater(bytes: Buffer): Promise<void> {
+    for (let done = 0; done < bytes.length && !this.#isClosed; ) {
+      const { count, error } = await writeOnce(this.#fd, bytes, done)
+      if (error) this.#judge(error)
+      if (isSystemError(error, 'EAGAIN')) await new Promise((resolve) => setTimeout(resolve, WAIT_MS))
+      done += count
+    }
+  }
+
   get isClosed(): boolean {
     return this.#isClosed
   }
@@ -135,15 +144,30 @@ class DescriptorOutput implements Output {
     try {
       return writeSync(this.#fd, bytes, from)
     } catch (error) {
-      if (isSystemError(error, 'EAGAIN')) return sleepSync(WAIT_MS)
-      if (!isSystemError(error, 'EPIPE')) {
-        const reason = isSystemError(error, 'ENOSPC') ? 'the disk is full' : 'the system refused'
-        throw new VaultError('IO', `cannot write to ${this.#name}: ${reason}`, { cause: error })
-      }
-      this.#isClosed = true
-      return 0
+      this.#judge(error)
+      return isSystemError(error, 'EAGAIN') ? sleepSync(WAIT_MS) : 0
     }
   }
+
+  /** Throws unless nobody reads any more, which is remembered, or nobody reads yet. */
+  #judge(error: unknown): void {
+    if (isSystemError(error, 'EPIPE')) this.#isClosed = true
+    else if (!isSystemError(error, 'EAGAIN')) {
+      const reason = isSystemError(error, 'ENOSPC') ? 'the disk is full' : 'the system refused'
+      throw new VaultError('IO', `cannot write to ${this.#name}: ${reason}`, { cause: error })
+    }
+  }
+}
+
+interface Written {
+  readonly count: number
+  readonly error: Error | null
+}
+
+function writeOnce(fd: number, bytes: Buffer, from: number): Promise<Written> {
+  return new Promise((resolve) => {
+    write(fd, bytes, from, bytes.length - from, null, (error, count) => resolve({ count: error ? 0 : count, error }))
+  })
 }
 
 /** Only a character device can be a terminal, and `fstat` is cheaper than loading node:tty. */

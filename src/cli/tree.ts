@@ -185,6 +185,16 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import('./commands/search.js')).addSearchCommand,
       },
       {
+        name: 'exec',
+        summary: 'runs a program with credentials in its environment or in private files',
+        load: async () => (await import('./commands/exec.js')).addExecCommand,
+      },
+      {
+        name: 'inject',
+        summary: 'fills a template with credentials',
+        load: async () => (await import('./commands/inject.js')).addInjectCommand,
+      },
+      {
         name: 'serve',
         summary: 'stands in front of MCP servers: checks tokens, puts credentials in',
         load: async () => (await import('./commands/serve.js')).addServeCommand,

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { addCommand, addGlobalFlags, CommandTaker } from '../../src/cli/command.js'
+import { addCommand, addGlobalFlags, CommandTaker, parseLine } from '../../src/cli/command.js'
 import { runExact } from '../../src/cli/exact.js'
 import { type CommandShape, GLOBAL_FLAGS } from '../../src/cli/flags.js'
 import { parseHot } from '../../src/cli/hot.js'
@@ -50,7 +50,7 @@ async function parseSlow(shape: CommandShape, argv: readonly string[]): Promise<
   addCommand(parent, shape, async (given) => {
     options = given
   })
-  await program.parseAsync(argv, { from: 'user' }).catch(() => {})
+  await parseLine(program, argv).catch(() => {})
   return options
 }
 
@@ -69,7 +69,7 @@ const asked = fc.constantFrom(...SHAPES).chain((shape) => {
   })
   return fc.tuple(fc.array(piece, { maxLength: 1 }), after).map(([before, behind]) => ({
     shape,
-    argv: [...before.flat(), ...shape.name.split(' '), ...behind.flat()],
+    argv: [...before.flat(), ...shape.name.split(' '), ...behind.flat(), ...(shape.tail ? ['--', 'x', '--json'] : [])],
   }))
 })
 

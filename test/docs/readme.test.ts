@@ -82,6 +82,7 @@ describe('the README', () => {
         blockWith('--version previous'),
         blockWith('policy set'),
         blockWith('token narrow'),
+        blockWith('mcpvault exec'),
         'echo GITHUB_TOKEN=ghp_x > .env',
         blockWith('mcpvault import .env'),
       ].join('\n')
@@ -104,6 +105,7 @@ describe('the README', () => {
       '--within 7d',
       '--version previous',
       'token narrow',
+      'mcpvault exec',
       'npm ci',
     ]
     for (const block of blocks)

@@ -1,0 +1,298 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { spawn } from '@lydell/node-pty'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { KEY } from '../cli/commands/support.js'
+import { launcher } from '../support/built.js'
+import { findForms } from '../support/forms.js'
+import { Home, VALUE } from './exec-support.js'
+
+const NODE = process.execPath
+
+/** Prints the signals that it gets, and ends with the status 9 at the last. */
+const LISTENER = `
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGWINCH', 'SIGCONT'])
+    process.on(name, () => { console.log('got ' + name + ';'); if (name === 'SIGQUIT') process.exit(9) })
+  setInterval(() => {}, 1000)
+  console.log('ready ' + process.pid + ';')`
+
+describe('exec', () => {
+  it('runs a program with credentials and without what is mcpvault’s own, and returns its status', async () => {
+    const home = await Home.make()
+    const script = 'process.stdout.write(JSON.stringify([process.env, process.argv.slice(1)])); process.exitCode = 7'
+    const words = ['--', 'a b', '-e', 'X=key', '--json', '$HOME', '*', '']
+    const env = {
+      MCPVAULT_TOKEN: 't',
+      MCPVAULT_FILE: join(home.path, 'mcp_credentials.enc'),
+      MCP_SERVER: 'stays',
+      OLD: '1',
+    }
+    const argv = ['exec', '-e', 'A=key', '--env', 'B=other', '-e', 'OLD=other', '--', NODE, '-e', script, ...words]
+    const { status, stdout, stderr } = home.run(argv, env)
+    expect(stderr).toBe('')
+    expect(status).toBe(7)
+    const [seen, args] = JSON.parse(stdout) as [Record<string, string>, string[]]
+    expect(args).toEqual(words.slice(1))
+    expect(seen).toMatchObject({
+      A: VALUE,
+      B: 'another-secret-value',
+      OLD: 'another-secret-value',
+      MCP_SERVER: 'stays',
+    })
+    const own = Object.keys(seen).filter((name) => /^(MCPVAULT_|MCP_ENCRYPTION_KEY)/.test(name))
+    expect(own).toEqual([])
+    expect(Object.values(seen)).not.toContain(KEY)
+  })
+
+  it('reads the same in every spelling, and takes nothing behind -- for its own', async () => {
+    const home = await Home.make()
+    const lines = [
+      ['exec', '-eA=key', '--', 'sh', '-c', 'printf %s "$A"'],
+      ['--quiet', 'exec', '--env=A=key', '--', 'sh', '-c', 'printf %s "$A"', '--help'],
+      ['exec', '--allow-dangerous-env', '-e', 'PATH=key', '--', NODE, '-p', 'process.env.PATH'],
+    ]
+    for (const argv of lines)
+      expect(home.run(argv)).toMatchObject({ status: 0, stdout: expect.stringContaining(VALUE) })
+    expect(home.run(['exec', '--help', '--', 'sh']).stdout).toContain('Usage: mcpvault exec [flags] -- CMD [ARG…]')
+    expect(home.run(['exec', '--', 'echo', '--help', '--version']).stdout).toBe('--help --version\n')
+  })
+
+  it('says that a program cannot be started as shells do', async () => {
+    const home = await Home.make()
+    writeFileSync(join(home.path, 'plain'), 'text', { mode: 0o644 })
+    expect(home.run(['exec', '-e', 'A=key', '--', 'no-such-program'])).toEqual({
+      status: 127,
+      stdout: '',
+      stderr: 'mcpvault: error: cannot start "no-such-program": there is no such program\n',
+    })
+    expect(home.run(['exec', '--mask', '-e', 'A=key', '--', './plain'])).toMatchObject({ status: 126, stdout: '' })
+    expect(home.run(['exec', '--', 'sh', '-c', 'kill -9 $$']).status).toBe(137)
+    const large = home.run(['exec', '-e', 'A=key', '--', 'true', 'x'.repeat(1000)], { BIG: 'x'.repeat(131_000) })
+    expect(large.status).toBe(0)
+  })
+
+  it('starts nothing if one name is missing, and names all that are', async () => {
+    const home = await Home.make()
+    const touch = ['--', 'touch', join(home.path, 'started')]
+    expect(home.run(['exec', '-e', 'A=key', '-e', 'B=kez', ...touch])).toMatchObject({
+      status: 3,
+      stderr: expect.stringContaining('did you mean "key"?'),
+    })
+    const both = home.run(['exec', '-e', 'A=key', '-e', 'B=b1', '--file', 'C=c1', ...touch])
+    expect(both).toMatchObject({ status: 3, stderr: expect.stringContaining('no credentials are named "b1", "c1"') })
+    expect(existsSync(join(home.path, 'started'))).toBe(false)
+    expect(home.folders()).toEqual([])
+  })
+
+  it('hands on every signal, and tells how the program ended', async () => {
+    const home = await Home.make()
+    const running = home.start(['exec', '-e', 'A=key', '--', NODE, '-e', LISTENER])
+    await running.until(/ready/)
+    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGWINCH', 'SIGCONT', 'SIGQUIT'] as const) {
+      running.process.kill(name)
+      await running.until(new RegExp(`got ${name};`))
+    }
+    const { status, stdout, stderr } = await running.end()
+    expect({ status, stderr }).toEqual({ status: 9, stderr: '' })
+    expect(stdout.match(/got/g)).toHaveLength(6)
+    const killed = home.start(['exec', '--', NODE, '-e', LISTENER])
+    process.kill(Number((await killed.until(/ready (\d+);/))[1]), 'SIGKILL')
+    expect(await killed.end()).toMatchObject({ status: 137 })
+  })
+
+  it('tells who holds what while the program runs', async () => {
+    const home = await Home.make()
+    const running = home.start(['exec', '-e', 'A=key', '-e', 'B=key', '--', NODE, '-e', LISTENER])
+    await running.until(/ready/)
+    const registry = join(home.path, 'mcp_holders.jsonl')
+    const line = JSON.parse(readFileSync(registry, 'utf8')) as Record<string, unknown>
+    const held = [{ name: 'key', version: 1 }]
+    expect(line).toMatchObject({ pid: running.process.pid, command: 'exec', program: 'node', credentials: held })
+    running.process.kill('SIGQUIT')
+    await running.end()
+    expect(readFileSync(registry, 'utf8')).toBe('')
+  })
+})
+
+describe('a credential as a private file', () => {
+  it('is gone when the program has ended, however it did', async () => {
+    const home = await Home.make()
+    const argv = ['exec', '--file', 'A=key', '--', NODE, '-e', `${LISTENER}; console.log('at ' + process.env.A + ';')`]
+    const running = home.start(argv)
+    const path = (await running.until(/at (.*);/))[1] ?? ''
+    expect(readFileSync(path, 'utf8')).toBe(VALUE)
+    expect(statSync(path).mode & 0o777).toBe(0o600)
+    expect(statSync(dirname(path)).mode & 0o777).toBe(0o700)
+    running.process.kill('SIGTERM')
+    await running.until(/got SIGTERM/)
+    expect(existsSync(path)).toBe(true)
+    running.process.kill('SIGQUIT')
+    expect((await running.end()).status).toBe(9)
+    expect(home.folders()).toEqual([])
+  })
+
+  it('is swept by the next exec when mcpvault itself was killed, and not while it lives', async () => {
+    const home = await Home.make()
+    const argv = ['exec', '--file', 'A=key', '--', NODE, '-e', LISTENER]
+    const [first, second] = [home.start(argv), home.start(argv)]
+    const pids = [await first.until(/ready (\d+)/), await second.until(/ready (\d+)/)].map((match) => Number(match[1]))
+    expect(home.folders()).toHaveLength(2)
+    first.process.kill('SIGKILL')
+    process.kill(pids[0] as number, 'SIGKILL')
+    await first.end()
+    expect(home.run(['exec', '--', 'true']).status).toBe(0)
+    expect(home.folders()).toHaveLength(1)
+    second.process.kill('SIGQUIT')
+    await second.end()
+    expect(home.folders()).toEqual([])
+  })
+
+  it('holds bytes that no variable can hold', async () => {
+    const home = await Home.make()
+    writeFileSync(join(home.path, 'binary'), Buffer.from([0xff, 0xfe, 1, 2]))
+    home.run(['store', 'binary', '--from-file', join(home.path, 'binary')])
+    expect(home.run(['exec', '-e', 'A=binary', '--', 'true'])).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(
+        /cannot put "binary" into an environment variable: it is not text in UTF-8\n.*--file/,
+      ),
+    })
+    expect(home.run(['exec', '--file', 'A=binary', '--', 'sh', '-c', 'od -An -tx1 "$A"']).stdout.trim()).toBe(
+      'ff fe 01 02',
+    )
+  })
+})
+
+describe('masked output', () => {
+  it('has no value in any form, wherever the program cuts it, and the leak is recorded once', async () => {
+    const home = await Home.make()
+    const script = `
+      const bytes = Buffer.from(process.env.A)
+      const forms = [bytes, bytes.toString('hex'), bytes.toString('base64'), encodeURIComponent(bytes), JSON.stringify(process.env.A)]
+      let rest = Buffer.concat(forms.map((form) => Buffer.from('<' + form + '>')))
+      const write = () => {
+        if (rest.length === 0) { process.stderr.write('err ' + process.env.A); process.exitCode = 3; return }
+        process.stdout.write(rest.subarray(0, 7), () => setImmediate(write)); rest = rest.subarray(7)
+      }
+      write()`
+    const { status, stdout, stderr } = home.run([
+      'exec',
+      '--mask',
+      '-e',
+      'A=key',
+      '-e',
+      'B=other',
+      '--',
+      NODE,
+      '-e',
+      script,
+    ])
+    expect(status).toBe(3)
+    expect(findForms(stdout + stderr, VALUE)).toEqual([])
+    expect(stdout).toBe('<[redacted]><[redacted]><[redacted]><[redacted]><"[redacted]">')
+    expect(stderr).toMatch(
+      /^err \[redacted\]mcpvault: warning: the program printed the value of "key", which was masked: /,
+    )
+    expect(home.run(['rotation-due']).stdout).toMatch(/^key\t.*leak/)
+  })
+
+  it('comes at once when it cannot be the beginning of a value', async () => {
+    const home = await Home.make()
+    const running = home.start([
+      'exec',
+      '--mask',
+      '-e',
+      'A=key',
+      '--',
+      'sh',
+      '-c',
+      'printf "Go on? "; read answer; echo "$answer"',
+    ])
+    await running.until(/^Go on\? $/)
+    running.process.stdin.end('yes\n')
+    expect(await running.end()).toMatchObject({ status: 0, stdout: 'Go on? yes\n' })
+  })
+
+  it('is passed on whole however much it is, and ends where nobody reads it any more', async () => {
+    const home = await Home.make()
+    const sum = home.run(['exec', '--mask', '-e', 'A=key', '--', 'sh', '-c', 'yes 0123456789abcdef | head -c 1000000'])
+    expect(sum.stdout === '0123456789abcdef\n'.repeat(Math.ceil(1_000_000 / 17)).slice(0, 1_000_000)).toBe(true)
+    for (const mask of [['--mask'], []]) {
+      const command = [NODE, launcher(), 'exec', ...mask, '-e', 'A=key', '--', 'yes']
+        .map((word) => `'${word}'`)
+        .join(' ')
+      expect(execFileSync('sh', ['-c', `${command} | head -1`], { env: home.env, cwd: home.path }).toString()).toBe(
+        'y\n',
+      )
+    }
+  })
+
+  it('does not keep signals from the program while nobody reads', async () => {
+    const home = await Home.make()
+    const script = `process.on('SIGTERM', () => process.exit(5)); process.stderr.write('up;')
+      setInterval(() => process.stdout.write('x'.repeat(1e6)), 1)`
+    const running = home.start(['exec', '--mask', '-e', 'A=key', '--', NODE, '-e', script])
+    running.process.stdout.pause()
+    await new Promise<void>((resolve) => {
+      running.process.stderr.on('data', () => resolve())
+    })
+    running.process.kill('SIGTERM')
+    running.process.stdout.resume()
+    expect((await running.end()).status).toBe(5)
+  })
+})
+
+describe('secrecy', () => {
+  it('leaves no value in arguments, errors, the registry or the key’s descriptor', async () => {
+    const home = await Home.make()
+    writeFileSync(join(home.path, 'keyfile'), KEY)
+    const script =
+      'cat /dev/fd/5 2>/dev/null; tr "\\0" "\\n" < /proc/$PPID/cmdline; cat mcp_holders.jsonl; find . -name "mcpvault-*"'
+    const line = `env -u MCP_ENCRYPTION_KEY '${NODE}' '${launcher()}' exec --key-fd 5 -e A=key -- sh -c '${script}' 5< keyfile`
+    const printed = execFileSync('sh', ['-c', line], { env: home.env, cwd: home.path, encoding: 'utf8' })
+    expect(printed).toContain('"credentials":[{"name":"key","version":1}]')
+    expect(findForms(printed, VALUE)).toEqual([])
+    expect(findForms(printed, KEY)).toEqual([])
+  })
+
+  it('refuses words that may be values without repeating them', async () => {
+    const home = await Home.make()
+    for (const word of ['hunter2-hunter2', 'hunter2-hunter2=key', 'A=']) {
+      const { status, stderr } = home.run(['exec', '-e', word, '--', 'true'])
+      expect(status).toBe(2)
+      expect(stderr).not.toContain('hunter2')
+    }
+    expect(home.run(['exec', '-e', 'LD_PRELOAD=key', '--', 'true']).stderr).toMatch(
+      /cannot set the variable "LD_PRELOAD"/,
+    )
+    expect(home.run(['exec', '-e', 'A=key', '--file', 'A=other', '--', 'true']).stderr).toMatch(/asked for twice/)
+  })
+})
+
+describe('on a terminal', () => {
+  it('gives the program the terminal itself, and Ctrl-C once', async () => {
+    const home = await Home.make()
+    const script = `console.log([0, 1, 2].map((fd) => require('tty').isatty(fd)).join() + ' ' + process.stdout.columns + ';')
+      process.on('SIGINT', () => { console.log('int;'); setTimeout(() => process.exit(4), 100) })
+      setInterval(() => {}, 1000); console.log('ready;')`
+    const shown = await new Promise<string>((resolve) => {
+      const pty = spawn(NODE, [launcher(), 'exec', '-e', 'A=key', '--', NODE, '-e', script], {
+        cols: 91,
+        rows: 30,
+        env: home.env,
+        cwd: home.path,
+      })
+      onTestFinished(() => pty.kill())
+      let text = ''
+      pty.onData((data) => {
+        text += data
+        if (text.endsWith('ready;\r\n')) pty.write('\x03')
+      })
+      pty.onExit(({ exitCode }) => resolve(`${text}exit ${exitCode}`))
+    })
+    expect(shown).toContain('true,true,true 91;')
+    expect(shown.match(/int;/g)).toHaveLength(1)
+    expect(shown).toMatch(/exit 4$/)
+  })
+})
