@@ -20,13 +20,20 @@ export function isLoopbackHost(host: string): boolean {
 
 /**
  * Gives why a request is refused: a page that has made its own name mean this machine (DNS rebinding) asks for another
- * host than ours, and a page of another origin says so.
+ * host than ours, and a page of another origin says so. What comes from no page has no origin.
  */
 export function refuseDoor(headers: IncomingHttpHeaders, { hosts, origins }: FrontDoors): string | undefined {
   const host = headers.host?.toLowerCase().replace(/:\d*$/, '')
   if (host === undefined || !hosts.has(host)) return 'Forbidden: this host is not served here'
   const { origin } = headers
-  return origin === undefined || origins.has(origin) ? undefined : 'Forbidden: this origin is not allowed'
+  const isAllowed =
+    origin === undefined || origins.has(origin) || isOwnOrigin(origin, headers.host?.toLowerCase() ?? '')
+  return isAllowed ? undefined : 'Forbidden: this origin is not allowed'
+}
+
+/** Whether a page was itself loaded from the host that it asks, which was found to be ours (RFC 6454 section 5). */
+function isOwnOrigin(origin: string, host: string): boolean {
+  return [`http://${host}`, `https://${host}`].includes(origin.toLowerCase())
 }
 
 /** What may go on to an upstream; never Authorization, Cookie, Host or Origin. */

@@ -22,7 +22,7 @@ function status(origin: string, headers: Record<string, string>, path = '/mcp/no
 }
 
 describe('the front', () => {
-  it('answers to its own names alone, and to no web page', async () => {
+  it('answers to its own names alone, and to no web page of another origin', async () => {
     const { world: here } = await world()
     const { port } = new URL(here.origin)
     const host = `127.0.0.1:${port}`
@@ -36,6 +36,7 @@ describe('the front', () => {
       expect(await status(here.origin, { host, origin }), origin).toBe(403)
       expect(await status(here.origin, { host, origin }, '/metrics'), origin).toBe(403)
     }
+    expect(await status(here.origin, { host, origin: `http://${host}` })).toBe(415)
   })
 
   it('knows no OAuth, no other server and no other verb', async () => {
