@@ -5,7 +5,7 @@ import { ConflictError, type Snapshot, type Transaction } from '../storage/store
 import { formatUtc } from '../timestamp.js'
 import { withFreshKey } from './age-key.js'
 import { commitVault } from './commit.js'
-import { allowStanding, compareMark, raiseMark, readMark, restored, type Standing } from './marks.js'
+import { allowStanding, compareMark, raiseMark, readMark, restored, type Standing, warnOfEarlierKey } from './marks.js'
 import { NativeDraft } from './native-draft.js'
 import type { DataKeys } from './native-keys.js'
 import { NativeVault, noKey } from './native-vault.js'
@@ -90,6 +90,7 @@ function changeNative<T>(vault: NativeVault, target: Target, change: (draft: Dra
   const standing = compareMark(vault, readMark(vault.id, access), access)
   allowStanding(standing, access, 'write')
   checkPlace(vault, access)
+  warnOfEarlierKey(standing, access)
   finishDropping(vault, transaction)
   const events = settleLog(vault, standing, target)
   const draft = new NativeDraft(vault, keys, { nowMs: access.now(), randomBytes: access.randomBytes.bind(access) })

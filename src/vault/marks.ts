@@ -1,8 +1,7 @@
 import { VaultError } from '../errors.js'
 import type { Mark } from '../storage/store.js'
-import { deriveDataKeys, openPast } from './native-keys.js'
+import { deriveDataKeys, MAX_PAST, openPast } from './native-keys.js'
 import type { NativeVault } from './native-vault.js'
-import { MAX_PAST } from './reseal.js'
 import { isConfirming, keepPlace } from './trust.js'
 import type { VaultAccess } from './vault.js'
 
@@ -15,6 +14,11 @@ export interface Standing {
   readonly highestGen: number
   /** Says, for people, that the copy is older than one that was seen or a fork of it; undefined when it is neither. */
   readonly behind: string | undefined
+  /**
+   * Set when it is sealed under an earlier data key than one that was seen: whoever had a key then, and was removed since,
+   * could have made it; `forged` when it claims to be no older, which no honest copy does.
+   */
+  readonly earlierKey?: 'old' | 'forged'
 }
 
 /** The mark of a vault, or undefined on first sight. @throws {VaultError} DAMAGED if the mark is */
@@ -41,7 +45,9 @@ export function compareMark(vault: NativeVault, seen: VaultMark | undefined, acc
       access.warn(`${describeStranger(access)}; without a key it cannot be said whether it follows it`)
     return { highestGen, behind: undefined }
   }
-  if (kinship === 'earlier') return { highestGen, behind: describeEarlier(vault) }
+  if (kinship === 'earlier') {
+    return { highestGen, behind: describeEarlier(vault), earlierKey: here.gen < seen.gen ? 'old' : 'forged' }
+  }
   const isFork = here.gen === seen.gen && here.mac !== seen.mac
   const behind = isFork || here.gen < seen.gen ? describeGap(here, seen) : undefined
   return { highestGen, behind }
@@ -71,10 +77,19 @@ function pastCommits({ keys, parts, id }: NativeVault): readonly string[] {
  *
  * @throws {VaultError} RESTORED
  */
-export function allowStanding({ behind }: Standing, access: VaultAccess, purpose: 'read' | 'write'): void {
+export function allowStanding({ behind, earlierKey }: Standing, access: VaultAccess, purpose: 'read' | 'write'): void {
   if (behind === undefined) return
-  if (purpose === 'read' && (access.acceptRestore || access.isInGit())) access.warn(behind)
+  const isNormal = access.acceptRestore || (access.isInGit() && earlierKey !== 'forged')
+  if (purpose === 'read' && isNormal) access.warn(behind)
   else if (!access.acceptRestore) throw restored(behind)
+}
+
+/** Says that going on from an earlier data key lets in again whoever was removed since. */
+export function warnOfEarlierKey({ earlierKey }: Standing, access: VaultAccess): void {
+  if (earlierKey === undefined) return
+  access.warn(
+    'this copy opens with the keys of its time, those that were removed since included: mcpvault key list, then key remove',
+  )
 }
 
 /**

@@ -16,6 +16,8 @@ import type { NativeHeader, NativeParts } from './native-format.js'
 import { NONCE_BYTES, openNonced, sealNonced } from './nonced.js'
 
 const DATA_KEY_BYTES = 32
+/** How many data keys a vault remembers: a machine that is further behind needs its user's word. */
+export const MAX_PAST = 32
 
 /** Gives random bytes. */
 export type RandomBytes = (length: number) => Buffer
@@ -106,6 +108,7 @@ export function openPast(keys: DataKeys, header: NativeHeader): readonly Buffer[
   const opened = openMember(keys, header, { member: 'past', sealed: past })
   if (opened === undefined || opened.length % DATA_KEY_BYTES !== 0) throw damaged('its earlier data keys do not open')
   const count = opened.length / DATA_KEY_BYTES
+  if (count > MAX_PAST) throw damaged('it names more earlier data keys than are kept')
   return Array.from({ length: count }, (_, at) => opened.subarray(at * DATA_KEY_BYTES, (at + 1) * DATA_KEY_BYTES))
 }
 

@@ -56,7 +56,7 @@ function acceptVault(vault: NativeVault, seen: VaultMark | undefined, access: Va
   const standing = compareMark(vault, seen, access)
   allowStanding(standing, access, 'read')
   const place = checkPlace(vault, access)
-  vault.isTrusted = vault.isVerified && isConfirmed(seen, access)
+  vault.isTrusted = vault.isVerified && isConfirmed(seen, access) && standing.earlierKey === undefined
   const { gen, dek } = vault.parts.header
   const isNews = seen === undefined || gen > seen.gen || dek.commit !== seen.commit
   const isConfirmedNow = seen?.isUnconfirmed === true && isConfirming(access)

@@ -5,7 +5,7 @@ import { hashRecord, type LogRecord, recordName, type SealedRecord, sealRecord }
 import type { Revision, Transaction } from '../storage/store.js'
 import { formatUtc } from '../timestamp.js'
 import { commitVault } from './commit.js'
-import { compareMark, raiseMark, readMark } from './marks.js'
+import { compareMark, raiseMark, readMark, warnOfEarlierKey } from './marks.js'
 import { NativeDraft } from './native-draft.js'
 import { NativeVault, noKey } from './native-vault.js'
 import { appendCommitted, linkEvents, type LogSurvey, readLogTail, surveyLog } from './outbox.js'
@@ -44,6 +44,7 @@ export interface Reinstated {
 export function reinstateVault(vault: NativeVault, bytes: Buffer, place: ReinstatePlace): Reinstated {
   const { access, transaction, expected } = place
   const standing = compareMark(vault, readMark(vault.id, access), access)
+  warnOfEarlierKey(standing, access)
   const survey = surveyLog(vault.logAnchor, transaction)
   const isNew = expected === undefined && !place.hasOwnLog && standing.behind === undefined
   if (isNew && survey.since.length === 0) {

@@ -112,7 +112,7 @@ export async function planRekey(access: VaultAccess, options: PlanOptions): Prom
       hints: ['add another key first: mcpvault key add'],
     })
   }
-  refuseOwnSlot(access, dropped)
+  refuseOwnSlot(access, header, dropped)
   const slots: SlotKey[] = []
   const missing: KeySlot[] = []
   for (const slot of staying) {
@@ -124,9 +124,10 @@ export async function planRekey(access: VaultAccess, options: PlanOptions): Prom
   return { slots, dropped, madeFor: header }
 }
 
-function refuseOwnSlot({ key }: VaultAccess, dropped: readonly KeySlot[]): void {
-  const own = findSlot(dropped, key)
-  if (own === undefined || key?.type === 'passphrase') return
+function refuseOwnSlot({ key }: VaultAccess, header: NativeHeader, dropped: readonly KeySlot[]): void {
+  const own =
+    key?.type === 'passphrase' ? dropped.find((slot) => fitsPassphrase(header, slot, key.text)) : findSlot(dropped, key)
+  if (own === undefined) return
   throw new VaultError(
     'INPUT',
     `cannot drop the key slot ${describeSlot(own)}: it is the one that opens the vault here`,
@@ -207,23 +208,23 @@ export interface RekeyOptions {
  */
 export async function changeDataKey(access: VaultAccess, plan: RekeyPlan, options: RekeyOptions): Promise<Rekeyed> {
   const command = options.action === 'key-removed' ? 'key remove' : 'key rotate'
-  const sealed = await changeVault(access, command, (draft) => {
+  const { resealing, credentials } = await changeVault(access, command, (draft) => {
     const native = requireNative(draft)
     refuseStalePlan(plan, native.opened.header)
     if (options.isLeaked) markAllLeaked(native, options, access)
-    native.resealing = drawResealing(native.opened, {
+    const resealing = drawResealing(native.opened, {
       slots: plan.slots,
       randomBytes: access.randomBytes.bind(access),
       ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
     })
+    native.resealing = resealing
     native.dropsValues = true
-    native.slots = undefined
     for (const slot of plan.dropped) native.events.push(keyEvent('key-removed', describeSlot(slot), access))
     native.events.push(keyEvent('key-rotated', options.reason, access))
-    return native.names().length
+    return { resealing, credentials: native.names().length }
   })
-  const { dek } = await readHeader(access)
-  return { dekId: dek.id, commit: dek.commit, values: dek.count, credentials: sealed }
+  const { id, commit, count } = resealing.dek()
+  return { dekId: id, commit, values: count, credentials }
 }
 
 /** One record stands for all: a record for each would not fit into the header. */

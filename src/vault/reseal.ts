@@ -2,10 +2,11 @@ import { VaultError } from '../errors.js'
 import { damaged } from './canonical.js'
 import { type SlotKey, unwrapSlot, wrapSlot } from './key-slots.js'
 import { formatEntry, parseEntry } from './native-entry.js'
-import { joinNative, type NativeHeader } from './native-format.js'
+import { type DataKeyHeader, joinNative, type NativeHeader } from './native-format.js'
 import {
   type DataKeys,
   deriveDataKeys,
+  MAX_PAST,
   macOf,
   openPast,
   openTokensKey,
@@ -21,14 +22,13 @@ import type { NativeVault } from './native-vault.js'
 /** Seals a vault under another data key. */
 export interface Resealing {
   readonly keys: DataKeys
+  /** The new data key as the header names it; its count is known once the file was sealed. */
+  readonly dek: () => DataKeyHeader
   /** Gives the file for a header and entry lines that the data key before has sealed. */
   seal(header: NativeHeader, lines: readonly Buffer[]): Buffer
   /** Refuses what was read back from the disk unless every key opens it and every value in it. @throws {VaultError} */
   verify(vault: NativeVault): void
 }
-
-/** How many data keys a vault remembers: a machine that is further behind needs its user's word. */
-export const MAX_PAST = 32
 
 /** What sealing anew takes. */
 export interface ResealOptions {
@@ -59,8 +59,10 @@ export function drawResealing(
     tokens_key: sealTokensKey(keys, openTokensKey(old, before).reveal(), context),
     dek: { id: dekId, commit: commit.toString('base64url'), count: 0, past: sealPast(keys, past, context) },
   }
+  let count = 0
   return {
     keys,
+    dek: () => ({ ...members.dek, count }),
     seal(header, lines) {
       const next: NativeHeader = { ...header, ...members }
       const sealer = new Sealer({ header: before, keys: old }, { header: next, keys, randomBytes })
@@ -69,7 +71,8 @@ export function drawResealing(
         return sealer.reseal(line)
       })
       onProgress?.(lines.length, lines.length)
-      return joinNative({ ...next, dek: { ...next.dek, count: sealer.count } }, sealed, (input) => macOf(keys, input))
+      count = sealer.count
+      return joinNative({ ...next, dek: { ...next.dek, count } }, sealed, (input) => macOf(keys, input))
     },
     verify(vault) {
       for (const [index, { key, slot }] of slots.entries()) {

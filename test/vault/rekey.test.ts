@@ -9,6 +9,8 @@ import type { RawKey, VaultKey } from '../../src/vault/key.js'
 import { passphraseSlot, rawSlot } from '../../src/vault/key-slots.js'
 import { addSlots, changeDataKey, type PlanOptions, planRekey, readHeader } from '../../src/vault/rekey.js'
 import { announceMissing } from '../storage/storage-support.js'
+import { joinNative } from '../../src/vault/native-format.js'
+import { deriveDataKeys, macOf, sealPast } from '../../src/vault/native-keys.js'
 import { makePerson, type Person } from './age-support.js'
 import { openDataKey, readNativeVault } from './independent-reader.js'
 import { expectCode, passphraseKey, rawKey, secret, VaultWorld } from './vault-support.js'
@@ -132,6 +134,40 @@ describe('a new data key', () => {
     await expectCode('RESTORED', () => world.put('x', 'y'))
   })
 
+  it('makes a copy under the key before a forged one when it claims to be newer, even in a git work tree', async () => {
+    const world = await usedWorld()
+    const removed = copyOf(world)
+    removed.open()
+    await rekey(world)
+    world.isInGit = true
+    for (let round = 0; round < 3; round++) await removed.rotate('a', `of the one who was removed ${round}`)
+    world.write(removed.read())
+    await expectCode('RESTORED', () => world.open())
+    world.acceptRestore = true
+    expect(world.open().isTrusted).toBe(false)
+    await world.put('x', 'y')
+    expect(world.warnings.join()).toContain('those that were removed since included')
+  })
+
+  it('may have no more predecessors than are kept: a mark of them would grow without bounds', async () => {
+    const world = await usedWorld()
+    for (let round = 0; round < 34; round++) await rekey(world)
+    const read = readNativeVault(world.read(), { raw: rawBytes(world.key) })
+    expect(read.past).toHaveLength(32)
+    const { dek, id } = openDataKey(world.read(), rawBytes(world.key))
+    const { header, keys } = { header: await readHeader(world.access()), keys: deriveDataKeys(dek, id) }
+    const context = { vaultId: id, dekId: header.dek.id, randomBytes }
+    const past = sealPast(
+      keys,
+      Array.from({ length: 33 }, () => dek),
+      context,
+    )
+    const forged = joinNative({ ...header, dek: { ...header.dek, past } }, [], (input) => macOf(keys, input))
+    const fresh = new VaultWorld({ key: world.key })
+    fresh.write(forged)
+    await expectCode('DAMAGED', () => fresh.open())
+  })
+
   it('keeps out whoever is dropped, and needs no key of age recipients', async () => {
     const world = await usedWorld()
     const [alice, bob] = [await makePerson(), await makePerson()]
@@ -170,6 +206,10 @@ describe('a new data key', () => {
     await expectCode('INPUT', () => rekey(world, { drop: new Set([own?.kid ?? '']) }))
     await addAge(world, await makePerson())
     await expectCode('INPUT', () => rekey(world, { drop: new Set([own?.kid ?? '']) }))
+    const passphrase = await VaultWorld.create({ key: passphraseKey('battery') })
+    await addAge(passphrase, await makePerson())
+    const kid = (await readHeader(passphrase.access())).keys[0]?.kid ?? ''
+    await expectCode('INPUT', () => rekey(passphrase, { drop: new Set([kid]) }))
   })
 
   it('is not drawn for slots that somebody has changed since they were looked at', async () => {
