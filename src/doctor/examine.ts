@@ -11,7 +11,7 @@
 import { VaultError } from '../errors.js'
 import { examineClock } from './clock.js'
 import { examineContent, examineStanding } from './content.js'
-import { examineFiles, examineGit, examineLeftovers } from './files.js'
+import { examineFiles, examineGit, examineLeftovers, examinePrivateFolders } from './files.js'
 import { type Finding, findingOf, sortFindings } from './finding.js'
 import { examineLocks } from './locks.js'
 import { examineLog } from './log.js'
@@ -65,6 +65,7 @@ function examineOnce(scene: Scene): Report {
     ...examineTokens(scene, unlocked),
     ...examineLocks(scene, vault),
     ...examineLeftovers(scene, vault),
+    ...examinePrivateFolders(scene),
     ...examineGit(scene),
   ]
   return { findings: sortFindings(found), format: vault?.format, isUnlocked: unlocked !== undefined }

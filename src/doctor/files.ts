@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { findLeftFolders } from '../exec/private-folder.js'
 import { inspectAncestors, inspectPath, type PathFact, resolvePath } from '../storage/inspect.js'
 import type { StorageHost } from '../storage/read-file.js'
 import { findTempFiles } from '../storage/temp-file.js'
@@ -144,6 +145,14 @@ export function examineLeftovers(scene: Scene, vault: AnyVault | undefined): rea
         return { id: 'old-values', severity: 'note', what, mend: `rm -i ${shellWord(path)}` }
       }),
   ]
+}
+
+/** Tells of values in private files that a killed `exec --file` has left. */
+export function examinePrivateFolders(scene: Pick<Scene, 'host' | 'env'>): readonly Finding[] {
+  return findLeftFolders(scene).map(({ path }): Finding => {
+    const what = `"${path}" was left by an exec that was killed, perhaps with values in it; the next exec removes it`
+    return { id: 'private-folder', severity: 'note', what, mend: 'mcpvault exec -- true' }
+  })
 }
 
 /** Says what a git work tree means for the files in it. */

@@ -21,6 +21,8 @@ export interface Scene {
   readonly key: KeyState
   readonly host: StorageHost
   readonly stateDirectory: string
+  /** Says where temporary directories lie. */
+  readonly env: Readonly<Record<string, string | undefined>>
 }
 
 /** A vault of either format. */

@@ -33,6 +33,7 @@ export interface FolderWorld {
 
 /** A directory for this process' values. */
 export interface PrivateFolder {
+  readonly path: string
   /** Writes a file and gives its path. @throws {VaultError} IO */
   add(name: string, bytes: Buffer): string
   /** Removes everything; throws system errors as they are. */
@@ -57,6 +58,7 @@ export function createPrivateFolder({ host, env, randomBytes }: FolderWorld): Pr
   const path = join(base, PREFIX + randomBytes(8).toString('hex'))
   const owner = formatOwner(describeSelf(host, randomBytes(16).toString('hex'), 'exec'))
   const folder: PrivateFolder = {
+    path,
     add(name, bytes) {
       const file = join(path, name)
       writePrivate(file, bytes)
@@ -79,33 +81,53 @@ export function createPrivateFolder({ host, env, randomBytes }: FolderWorld): Pr
 }
 
 /** Removes what killed processes of this user have left; never throws. */
-export function sweepPrivateFolders({ host, env }: Pick<FolderWorld, 'host' | 'env'>): void {
-  for (const base of new Set([...basesOf(env), '/tmp'])) {
-    for (const name of listQuietly(base)) {
-      try {
-        sweep(join(base, name), host)
-      } catch {
-        // Gone meanwhile, or somebody else's after all.
+export function sweepPrivateFolders(world: Pick<FolderWorld, 'host' | 'env'>): void {
+  for (const { path, isOwned } of findLeftFolders(world)) {
+    try {
+      if (isOwned) rmSync(path, { recursive: true, force: true })
+      else {
+        rmSync(join(path, OWNER_NAME), { force: true })
+        rmdirSync(path)
       }
+    } catch {
+      // Gone meanwhile.
     }
   }
 }
 
-function sweep(path: string, host: StorageHost): void {
-  const stats = lstatSync(path)
-  if (!stats.isDirectory() || stats.uid !== host.uid) return
-  const snapshot = readFileChecked(join(path, OWNER_NAME), { what: 'owner', host, maxBytes: OWNER_BYTES })
-  const owner = snapshot && parseOwner(snapshot.bytes.toString('utf8'))
-  if (owner === undefined) {
-    // Without an owner's record no value was written yet; what is not empty is not ours.
-    if (Date.now() - stats.mtimeMs > YOUNG_MS) removeUnowned(path)
-  } else if (isProvablyDead(owner, findPlace(host), { host, ageMs: 0 })) rmSync(path, { recursive: true, force: true })
+/** What a killed process has left. */
+export interface LeftFolder {
+  readonly path: string
+  /** Whether the owner's record was written, and behind it perhaps values. */
+  readonly isOwned: boolean
 }
 
-function removeUnowned(path: string): void {
-  const entries = readdirSync(path)
-  if (entries.every((name) => name === OWNER_NAME)) rmSync(join(path, OWNER_NAME), { force: true })
-  rmdirSync(path)
+/** Finds what killed processes of this user have left; never throws. */
+export function findLeftFolders({ host, env }: Pick<FolderWorld, 'host' | 'env'>): readonly LeftFolder[] {
+  const paths = [...new Set([...basesOf(env), '/tmp'])].flatMap((base) =>
+    listQuietly(base).map((name) => join(base, name)),
+  )
+  return paths.flatMap((path) => {
+    try {
+      return inspect(path, host) ?? []
+    } catch {
+      // Gone meanwhile, or somebody else's after all.
+      return []
+    }
+  })
+}
+
+function inspect(path: string, host: StorageHost): LeftFolder | undefined {
+  const stats = lstatSync(path)
+  if (!stats.isDirectory() || stats.uid !== host.uid) return undefined
+  const snapshot = readFileChecked(join(path, OWNER_NAME), { what: 'owner', host, maxBytes: OWNER_BYTES })
+  const owner = snapshot && parseOwner(snapshot.bytes.toString('utf8'))
+  if (owner !== undefined) {
+    return isProvablyDead(owner, findPlace(host), { host, ageMs: 0 }) ? { path, isOwned: true } : undefined
+  }
+  // Without an owner's record no value was written yet; what is not empty is not ours.
+  if (Date.now() - stats.mtimeMs <= YOUNG_MS) return undefined
+  return readdirSync(path).every((name) => name === OWNER_NAME) ? { path, isOwned: false } : undefined
 }
 
 function listQuietly(base: string): readonly string[] {

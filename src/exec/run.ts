@@ -11,9 +11,10 @@ import { isSystemError, VaultError } from '../errors.js'
 import type { SecretForms } from '../redact/find.js'
 import { StreamRedactor } from '../redact/stream.js'
 import { describeSystemError } from '../storage/io-error.js'
-import type { StorageHost } from '../storage/read-file.js'
+import { createPipes, type SystemPipe } from './pipe.js'
+import type { FolderWorld } from './private-folder.js'
 import { isEnding, type SignalRelay } from './signals.js'
-import { isTerminalForeground } from './terminal.js'
+import { TypedSignals } from './typed-signals.js'
 
 /** Where masked output goes. */
 export interface Sink {
@@ -26,7 +27,7 @@ export interface Sink {
 /** How a program is run. */
 export interface RunOptions {
   readonly env: Record<string, string>
-  readonly host: StorageHost
+  readonly world: FolderWorld
   /** Tells of the signals that are meant for the program. */
   readonly relay: SignalRelay
   /** Takes these forms out of the program's output; without it the program has our streams themselves. */
@@ -41,9 +42,7 @@ export interface RunEnd {
   readonly found: ReadonlySet<number>
 }
 
-/** What the terminal itself sends to every process in its foreground, the program included. */
-const TYPED: readonly string[] = ['SIGINT', 'SIGQUIT']
-
+const OUTPUTS = ['stdout', 'stderr'] as const
 const CANNOT_EXECUTE = 126
 const NOT_FOUND = 127
 
@@ -54,21 +53,28 @@ const NOT_FOUND = 127
  * cannot be written
  */
 export async function runForeground(argv: readonly string[], options: RunOptions): Promise<RunEnd> {
-  const { host, mask, relay } = options
+  const { mask, relay, world } = options
+  const pipes = mask ? createPipes(OUTPUTS, world) : []
+  const typed = new TypedSignals(world.host)
   let hasEnded = false
-  const child = start(argv, options)
-  relay.tell((name) => {
-    if (hasEnded) {
-      // Somebody else still has the other end of a pipe; who wants to go is not made to wait for that.
-      if (isEnding(name)) for (const output of [child.stdout, child.stderr]) output?.destroy()
-    } else if (!(TYPED.includes(name) && isTerminalForeground(host))) child.kill(name)
-  })
-  const end = waitForEnd(child, argv).finally(() => {
-    hasEnded = true
-  })
-  const outputs = mask ? [pass(child.stdout, mask.stdout, mask.forms), pass(child.stderr, mask.stderr, mask.forms)] : []
-  const [status, ...passed] = await settle(end, outputs)
-  return { status, found: new Set(passed.flatMap((one) => [...one])) }
+  try {
+    const child = start(argv, options, pipes)
+    relay.tell((name) => {
+      if (hasEnded) {
+        // Somebody else still has the other end of a pipe; who wants to go is not made to wait for that.
+        if (isEnding(name)) for (const { reader } of pipes) reader.destroy()
+      } else void typed.hasSpread(name).then((hasSpread) => hasSpread || child.kill(name))
+    })
+    const end = waitForEnd(child, argv).finally(() => {
+      hasEnded = true
+    })
+    const outputs = mask ? OUTPUTS.map((name, index) => pass(pipes[index]?.reader, mask[name], mask.forms)) : []
+    const [status, ...passed] = await settle(end, outputs)
+    return { status, found: new Set(passed.flatMap((one) => [...one])) }
+  } finally {
+    for (const { reader } of pipes) reader.destroy()
+    typed.end()
+  }
 }
 
 /** Waits for everything, so that nothing is left running, and only then fails as the first failure did. */
@@ -80,17 +86,20 @@ async function settle(
   return [await end, ...(await Promise.all(outputs))]
 }
 
-function start(argv: readonly string[], { env, mask }: RunOptions): ChildProcess {
+function start(argv: readonly string[], { env }: RunOptions, pipes: readonly SystemPipe[]): ChildProcess {
   const [file = '', ...args] = argv
-  if (argv.some((word) => word.includes('\ufffd'))) {
-    // Node has already replaced the bytes by then: the program would be given other words than were meant.
-    throw cannotStart(file, 'its command line is not text in UTF-8', CANNOT_EXECUTE)
-  }
-  if (file === '') throw cannotStart(file, 'there is no such program', NOT_FOUND)
   try {
-    return spawn(file, args, { env, shell: false, stdio: mask ? ['inherit', 'pipe', 'pipe'] : 'inherit' })
+    if (argv.some((word) => word.includes('\ufffd'))) {
+      // Node has already replaced the bytes by then: the program would be given other words than were meant.
+      throw cannotStart(file, 'its command line is not text in UTF-8', CANNOT_EXECUTE)
+    }
+    if (file === '') throw cannotStart(file, 'there is no such program', NOT_FOUND)
+    const outputs = pipes.map(({ writerFd }) => writerFd)
+    return spawn(file, args, { env, shell: false, stdio: outputs.length > 0 ? ['inherit', ...outputs] : 'inherit' })
   } catch (error) {
-    throw startError(error, file)
+    throw error instanceof VaultError ? error : startError(error, file)
+  } finally {
+    for (const { closeWriter } of pipes) closeWriter()
   }
 }
 
@@ -121,7 +130,7 @@ function cannotStart(file: string, reason: string, exitCode: number, hints: read
 }
 
 /** Passes output on until it ends or nobody reads it any more; then the program meets a closed pipe as it would alone. */
-async function pass(source: Readable | null, sink: Sink, forms: SecretForms): Promise<ReadonlySet<number>> {
+async function pass(source: Readable | undefined, sink: Sink, forms: SecretForms): Promise<ReadonlySet<number>> {
   const redactor = new StreamRedactor(forms)
   try {
     for await (const chunk of (source ?? []) as AsyncIterable<Buffer>) {

@@ -9,8 +9,18 @@ import type { StorageHost } from '../storage/read-file.js'
  * of the foreground: handing it on as well would have a program see it twice, and many take the second for "at once".
  */
 export function isTerminalForeground(host: StorageHost): boolean {
-  const [group, foreground] = host.platform === 'linux' ? readLinux(host.pid) : askPs(host.pid)
+  const [group, foreground] = readGroups(host)
   return group !== undefined && group > 0 && group === foreground
+}
+
+/** Tells whether this process has a terminal, in whose foreground it is or may come to be. */
+export function hasTerminal(host: StorageHost): boolean {
+  const [, foreground] = readGroups(host)
+  return foreground !== undefined && foreground > 0
+}
+
+function readGroups({ platform, pid }: StorageHost): readonly (number | undefined)[] {
+  return platform === 'linux' ? readLinux(pid) : askPs(pid)
 }
 
 /** proc_pid_stat(5): pgrp is the fifth field, tpgid the eighth; the second may hold spaces and parentheses. */

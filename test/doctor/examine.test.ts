@@ -309,6 +309,7 @@ describe('an old copy', () => {
       key: { kind: 'none' } as const,
       host: context.host,
       stateDirectory: marksOf(world),
+      env: world.env,
     }
     expect(examine(scene).findings.map(({ id }) => id)).toEqual(['key-missing'])
     expect(reads).toBe(2)

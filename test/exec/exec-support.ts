@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { KEY, nativeWorld, succeed } from '../cli/commands/support.js'
 import { launcher } from '../support/built.js'
+import type { TestWorld } from '../support/context.js'
 
 /** Long, and with characters that every encoder has something to do with. */
 export const VALUE = 'sk-canary-7Hq2"x/y+z 4w9'
@@ -14,9 +15,14 @@ export const VALUE = 'sk-canary-7Hq2"x/y+z 4w9'
 export class Home {
   readonly path: string
   readonly env: Record<string, string>
+  /** The same home, for what starts no program and so needs no process of its own. */
+  readonly world: TestWorld
 
-  private constructor(path: string) {
+  private constructor(world: TestWorld) {
+    const path = world.directory
     this.path = path
+    this.world = world
+    world.env.TMPDIR = path
     this.env = { HOME: path, PATH: process.env.PATH ?? '', TMPDIR: path, MCP_ENCRYPTION_KEY: KEY, LANG: 'C.UTF-8' }
   }
 
@@ -29,7 +35,7 @@ export class Home {
       world.stdin = value
       await succeed(world, 'store', name, '--stdin')
     }
-    return new Home(world.directory)
+    return new Home(world)
   }
 
   /** Runs mcpvault to its end. */
@@ -41,6 +47,12 @@ export class Home {
       input: '',
     })
     return { status, stdout, stderr }
+  }
+
+  /** Runs mcpvault inside this process, where nothing gets as far as a program. */
+  async refuse(argv: readonly string[]): Promise<Ended> {
+    const status = await this.world.run(...argv)
+    return { status, stdout: this.world.stdout, stderr: this.world.stderr }
   }
 
   /** Starts mcpvault. */

@@ -65,6 +65,7 @@ async function setScene(options: DoctorOptions, context: Context): Promise<Scene
     key: state,
     host: context.host,
     stateDirectory: mcpvaultDirectory('XDG_STATE_HOME', context),
+    env: context.env,
   }
 }
 

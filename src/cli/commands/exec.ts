@@ -8,17 +8,14 @@ import {
   parseAssignment,
   variableText,
 } from '../../exec/environment.js'
-import { type HeldCredential, type HolderEntry, registerHolder } from '../../exec/holders.js'
+import { type HolderEntry, registerHolder } from '../../exec/holders.js'
+import { borrow, type Loan, recordLeaks } from '../../exec/loan.js'
 import { createPrivateFolder, type PrivateFolder, sweepPrivateFolders } from '../../exec/private-folder.js'
 import { type RunEnd, runForeground, type Sink } from '../../exec/run.js'
 import { SignalRelay } from '../../exec/signals.js'
 import { SecretForms } from '../../redact/find.js'
-import type { Secret } from '../../secret.js'
 import { describeSystemError } from '../../storage/io-error.js'
-import { changeVault } from '../../vault/change.js'
-import { unknownName } from '../../vault/name.js'
-import { openVault } from '../../vault/open.js'
-import type { Vault, VaultAccess } from '../../vault/vault.js'
+import type { VaultAccess } from '../../vault/vault.js'
 import { addCommand } from '../command.js'
 import type { Context, Output } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
@@ -93,7 +90,7 @@ export async function runExec(options: ExecOptions, context: Context): Promise<n
   )
   sweepPrivateFolders(context)
   const run = { options, context, program }
-  if (assigned.length > 0) return runWith(await borrow(assigned, options, context), run)
+  if (assigned.length > 0) return runWith(await borrowFor(assigned, options, context), run)
   const relay = new SignalRelay((name, listener) => context.onSignal(name, listener))
   try {
     return (await start(childEnvironment(context.env), { ...run, relay })).status
@@ -108,14 +105,26 @@ interface Run {
   readonly program: readonly string[]
 }
 
-async function runWith(loan: Loan, run: Run): Promise<number> {
+interface Lent {
+  readonly access: VaultAccess
+  readonly loan: Loan
+}
+
+async function borrowFor(assigned: readonly Assignment[], options: ExecOptions, context: Context): Promise<Lent> {
+  const { vault, access } = await openForReading(options, context, 'needed')
+  // The program would inherit the descriptor, and could read the key from it once more.
+  if (options.keyFd !== undefined && options.keyFd > 2) closeQuietly(options.keyFd)
+  const names = assigned.map(({ name }) => name)
+  return { access, loan: borrow(names, vault, context.now()) }
+}
+
+async function runWith({ access, loan }: Lent, run: Run): Promise<number> {
   const { options, context, program } = run
   const texts = variableTexts(options.variables, loan)
   const relay = new SignalRelay((name, listener) => context.onSignal(name, listener))
   let [folder, entry]: [PrivateFolder?, HolderEntry?] = []
   try {
-    const holding = { command: 'exec', program: program[0], credentials: loan.held }
-    entry = await registerHolder(loan.access, holding, context.host)
+    entry = await registerHolder(access, { command: 'exec', program: program[0], credentials: loan.held }, context.host)
     relay.throwIfCancelled()
     const env = { ...childEnvironment(context.env), ...texts }
     if (options.files.length > 0) folder = createPrivateFolder(context)
@@ -126,48 +135,13 @@ async function runWith(loan: Loan, run: Run): Promise<number> {
     for (const { name } of loan.held) loan.valueOf(name).wipe()
     const end = await start(env, { ...run, relay, forms })
     forms?.wipe()
-    await reportLeaks(end, loan)
+    await recordLeaks(end.found, loan, access)
     return end.status
   } finally {
-    if (folder) removeFolder(folder, loan.access.warn)
+    if (folder) removeFolder(folder, access.warn)
     await entry?.release()
     relay.end()
   }
-}
-
-/** Credentials that were loaded for a program. */
-interface Loan {
-  readonly access: VaultAccess
-  /** Each once. */
-  readonly held: readonly HeldCredential[]
-  valueOf(name: string): Secret
-}
-
-async function borrow(assigned: readonly Assignment[], options: ExecOptions, context: Context): Promise<Loan> {
-  const { vault, access } = await openForReading(options, context, 'needed')
-  // The program would inherit the descriptor, and could read the key from it once more.
-  if (options.keyFd !== undefined && options.keyFd > 2) closeQuietly(options.keyFd)
-  const names = [...new Set(assigned.map(({ name }) => name))]
-  refuseMissing(names, vault)
-  const values = new Map(names.map((name) => [name, vault.load(name, { nowMs: context.now() })]))
-  return {
-    access,
-    held: names.map((name) => ({ name, version: currentVersion(vault, name) })),
-    valueOf: (name) => values.get(name) as Secret,
-  }
-}
-
-function refuseMissing(names: readonly string[], vault: Vault): void {
-  const missing = names.filter((name) => vault.describe(name) === undefined)
-  const [first] = missing
-  if (first === undefined) return
-  if (missing.length === 1) throw unknownName(first, vault.names())
-  const list = missing.map((name) => `"${name}"`).join(', ')
-  throw new VaultError('NOT_FOUND', `no credentials are named ${list}`, { hints: ['mcpvault list'] })
-}
-
-function currentVersion(vault: Vault, name: string): number | undefined {
-  return vault.describe(name)?.versions.find(({ stage }) => stage === 'current')?.version
 }
 
 function variableTexts(variables: readonly Assignment[], loan: Loan): Record<string, string> {
@@ -180,32 +154,15 @@ interface Start extends Run {
 }
 
 function start(env: Record<string, string>, { context, program, relay, forms }: Start): Promise<RunEnd> {
-  const { host, stdout, stderr } = context
+  const { stdout, stderr } = context
   const mask = forms && { forms, stdout: sinkOf(stdout), stderr: sinkOf(stderr) }
-  return runForeground(program, { env, host, relay, mask })
+  return runForeground(program, { env, world: context, relay, mask })
 }
 
 function sinkOf(output: Output): Sink {
   return {
     write: async (bytes) => (output.writeLater ? output.writeLater(bytes) : output.write(bytes)),
     isClosed: () => output.isClosed === true,
-  }
-}
-
-/** A value in the program's output is a leak: whatever made it print the value may print it elsewhere unmasked. */
-async function reportLeaks({ found }: RunEnd, { access, held }: Loan): Promise<void> {
-  for (const { name, version } of held.filter((_, index) => found.has(index))) {
-    const what = `the program printed the value of "${name}", which was masked`
-    try {
-      if (version === undefined || currentVersion(openVault(access), name) !== version) access.warn(what)
-      else {
-        await changeVault(access, 'exec', (draft) => draft.markLeaked(name, { reason: 'masked in the output of exec' }))
-        access.warn(`${what}: it counts as leaked, and is due until it is rotated`)
-      }
-    } catch (error) {
-      if (!(error instanceof VaultError)) throw error
-      access.warn(`${what}; that it has leaked could not be recorded: ${error.message}`)
-    }
   }
 }
 
