@@ -24,7 +24,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   ],
   gateway: ['rotation', 'exec', 'search', 'tokens', 'clients', 'redact', 'vault', 'log', 'storage', 'crypto'],
   backup: ['rotation', 'tokens', 'vault', 'log', 'storage', 'crypto'],
-  doctor: ['rotation', 'tokens', 'vault', 'log', 'storage'],
+  doctor: ['exec', 'rotation', 'tokens', 'vault', 'log', 'storage'],
   rotation: ['search', 'tokens', 'clients', 'redact', 'vault', 'log', 'storage', 'crypto'],
   exec: ['search', 'tokens', 'redact', 'vault', 'log', 'storage', 'crypto'],
   search: ['redact', 'vault', 'log', 'storage', 'crypto'],
