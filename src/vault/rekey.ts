@@ -13,9 +13,10 @@ import { rawKeyId, type VaultKey } from './key.js'
 import { findSlot, fitsPassphrase, MAX_PASSPHRASE_SLOTS, passphraseSlot, type SlotKey, wrapSlot } from './key-slots.js'
 import { NativeDraft } from './native-draft.js'
 import type { KeySlot, NativeHeader } from './native-format.js'
+import { splitEntries } from './native-entry.js'
 import { NativeVault } from './native-vault.js'
 import { openVault } from './open.js'
-import { drawResealing } from './reseal.js'
+import { drawResealing, type Resealing } from './reseal.js'
 import type { Draft, LogEvent, VaultAccess } from './vault.js'
 
 /**
@@ -208,23 +209,42 @@ export interface RekeyOptions {
  */
 export async function changeDataKey(access: VaultAccess, plan: RekeyPlan, options: RekeyOptions): Promise<Rekeyed> {
   const command = options.action === 'key-removed' ? 'key remove' : 'key rotate'
-  const { resealing, credentials } = await changeVault(access, command, (draft) => {
+  const resealing = await prepareResealing(access, plan, options)
+  const credentials = await changeVault(access, command, (draft) => {
     const native = requireNative(draft)
     refuseStalePlan(plan, native.opened.header)
     if (options.isLeaked) markAllLeaked(native, options, access)
-    const resealing = drawResealing(native.opened, {
-      slots: plan.slots,
-      randomBytes: access.randomBytes.bind(access),
-      ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
-    })
     native.resealing = resealing
     native.dropsValues = true
     for (const slot of plan.dropped) native.events.push(keyEvent('key-removed', describeSlot(slot), access))
     native.events.push(keyEvent('key-rotated', options.reason, access))
-    return { resealing, credentials: native.names().length }
+    return native.names().length
   })
   const { id, commit, count } = resealing.dek()
   return { dekId: id, commit, values: count, credentials }
+}
+
+/** Seals everything ahead of the lock, which is not held for as long as that may take. */
+async function prepareResealing(
+  access: VaultAccess,
+  plan: RekeyPlan,
+  { onProgress }: RekeyOptions,
+): Promise<Resealing> {
+  const vault = await withFreshKey(access, () => openVault(access))
+  if (!(vault instanceof NativeVault) || vault.keys === undefined) throw needsSlots()
+  const { header, entries } = vault.parts
+  refuseStalePlan(plan, header)
+  const resealing = drawResealing(
+    { header, keys: vault.keys },
+    {
+      slots: plan.slots,
+      randomBytes: access.randomBytes.bind(access),
+      ...(onProgress === undefined ? {} : { onProgress }),
+    },
+  )
+  const lines = splitEntries(entries)
+  resealing.prepare(lines.values(), lines.size)
+  return resealing
 }
 
 /** One record stands for all: a record for each would not fit into the header. */
@@ -238,7 +258,7 @@ function markAllLeaked(draft: NativeDraft, { reason }: RekeyOptions, access: Vau
 }
 
 function refuseStalePlan({ madeFor }: RekeyPlan, header: NativeHeader): void {
-  const same = JSON.stringify(madeFor.keys) === JSON.stringify(header.keys) && madeFor.dek.id === header.dek.id
+  const same = JSON.stringify(madeFor.keys) === JSON.stringify(header.keys) && madeFor.dek.commit === header.dek.commit
   if (same) return
   throw new VaultError('LOCKED', 'cannot change the data key: somebody else changed the keys of the vault just now', {
     hints: ['nothing was changed; look at them with mcpvault key list and run the command again'],

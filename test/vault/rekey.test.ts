@@ -224,6 +224,27 @@ describe('a new data key', () => {
     expect(world.text('a')).toBe('second')
   })
 
+  it('seals what was written between its preparation and its commit as well', async () => {
+    const world = await usedWorld()
+    const access = world.access()
+    const plan = await planRekey(access, options())
+    const real = access.store
+    const store = {
+      ...real,
+      // Everything is prepared when the lock is asked for.
+      transaction: async (...args: Parameters<typeof real.transaction>) => {
+        await world.rotate('c', 'in between')
+        await world.put('d', 'in between')
+        return real.transaction(...args)
+      },
+    } as typeof real
+    await changeDataKey({ ...access, store }, plan, { action: 'key-rotated', isLeaked: false })
+    const read = readNativeVault(world.read(), { raw: rawBytes(world.key) })
+    const values = ['c', 'd'].map((name) => read.entries.get(name)?.versions.map(({ value }) => value.toString()))
+    expect(values).toEqual([['in between', 'x'], ['in between']])
+    expect(read.count).toBe(6)
+  })
+
   it('marks every credential as leaked in the same commit, under one record', async () => {
     const world = await usedWorld()
     const plan = await planRekey(world.access(), options())
