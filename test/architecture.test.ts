@@ -44,6 +44,8 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   '@inquirer/prompts': ['src/cli/prompt.ts'],
   chalk: ['src/cli/output.ts'],
   'cli-table3': ['src/cli/output.ts'],
+  '@modelcontextprotocol/client': ['src/gateway/child-server.ts'],
+  '@modelcontextprotocol/server': ['src/gateway/sdk-front.ts'],
   pino: ['src/gateway/log.ts'],
   undici: ['src/http.ts'],
   zod: ['src/gateway/config.ts'],

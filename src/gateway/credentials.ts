@@ -84,6 +84,15 @@ export class CredentialLoader {
     return names.map((name) => ({ name, version: currentVersion(describe(vault, name).versions) }))
   }
 
+  /** Whether these versions may still be used: the current ones, and those before them for as long as they are kept. */
+  areLive(uses: readonly CredentialUse[]): boolean {
+    const vault = this.vault()
+    return uses.every(({ name, version }) => {
+      const found = vault.describe(name)?.versions.find((one) => one.version === version)
+      return found !== undefined && isLive(found, this.nowMs)
+    })
+  }
+
   /**
    * Decrypts what a request needs.
    *
@@ -138,10 +147,7 @@ class HeldCredential {
     this.name = name
     this.#vault = vault
     const { versions } = describe(vault, name)
-    // A pending value is at its provider and its probe alone.
-    const live = versions.filter(
-      ({ stage, untilMs }) => stage !== 'pending' && (untilMs === undefined || untilMs > nowMs),
-    )
+    const live = versions.filter((version) => isLive(version, nowMs))
     this.#untilMs = Math.min(...live.map(({ untilMs }) => untilMs ?? Number.POSITIVE_INFINITY))
     const numbers = orderVersions(live)
     this.#values = numbers.map((version) => ({ version, secret: vault.load(name, { version, nowMs }) }))
@@ -267,6 +273,11 @@ function describe(vault: Vault, name: string): { readonly versions: readonly Cre
   const credential = vault.describe(name)
   if (credential !== undefined) return credential
   throw new VaultError('NOT_FOUND', 'Credential not configured', { hints: [`mcpvault store ${name}`] })
+}
+
+/** A pending value is at its provider and its probe alone. */
+function isLive({ stage, untilMs }: CredentialVersion, nowMs: number): boolean {
+  return stage !== 'pending' && (untilMs === undefined || untilMs > nowMs)
 }
 
 function currentVersion(versions: readonly CredentialVersion[]): number | undefined {

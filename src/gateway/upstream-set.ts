@@ -1,14 +1,22 @@
-import { VaultError } from '../errors.js'
+import { BuiltinUpstream } from './builtin-upstream.js'
+import type { ChildLog, ChildWorld } from './child-link.js'
 import type { GatewayConfig, UpstreamConfig } from './config.js'
 import type { CredentialLoader, LeakListener } from './credentials.js'
 import { HttpUpstream } from './http-upstream.js'
-import type { Upstream } from './upstream.js'
+import { StdioUpstream } from './stdio-upstream.js'
+import type { CredentialUse, Upstream } from './upstream.js'
 
 /** What upstreams are made with. */
 export interface UpstreamParts {
   readonly loader: CredentialLoader
   /** Gives who is told when an upstream gives a credential back. */
   readonly onLeak: (upstream: string) => LeakListener
+  readonly log: ChildLog
+  /** Told what went wrong, without anything of a message. */
+  readonly report: (what: string, error: unknown) => void
+  /** Told when children hold other versions than before. */
+  readonly onHolding: () => void
+  readonly world: ChildWorld
 }
 
 interface Member {
@@ -36,6 +44,11 @@ export class UpstreamSet {
     return [...new Set([...this.#members.values()].flatMap(({ credentials }) => credentials))]
   }
 
+  /** The versions that children hold. */
+  get holding(): readonly CredentialUse[] {
+    return [...this.#members.values()].flatMap(({ upstream }) => upstream.holding ?? [])
+  }
+
   find(name: string): Upstream | undefined {
     return this.#members.get(name)?.upstream
   }
@@ -57,7 +70,9 @@ export class UpstreamSet {
     const dropped = [...this.#members.values()].filter(
       ({ upstream }) => members.get(upstream.name)?.upstream !== upstream,
     )
+    const begun = [...this.#members.values()].map(({ upstream }) => upstream)
     this.#members = members
+    for (const { upstream } of members.values()) if (!begun.includes(upstream)) upstream.begin?.()
     return dropped.map(({ upstream }) => upstream)
   }
 
@@ -67,18 +82,24 @@ export class UpstreamSet {
   }
 
   #create(config: UpstreamConfig): Upstream {
-    const { loader, onLeak } = this.#parts
+    const { loader, report, world } = this.#parts
+    const parts = { ...this.#parts, onLeak: this.#parts.onLeak(config.name) }
     switch (config.type) {
       case 'http':
-        return rehearsed(new HttpUpstream(config, { loader, onLeak: onLeak(config.name) }))
-      default:
-        throw new VaultError('INPUT', `cannot serve "${config.name}": this version serves servers at a URL only`)
+        return rehearsed(new HttpUpstream(config, { loader, onLeak: parts.onLeak }))
+      case 'stdio':
+        return rehearsed(new StdioUpstream(config, parts))
+      case 'builtin': {
+        const failed = (error: unknown): void => report(`"${config.name}" could not be served`, error)
+        const baseUrl = world.env.SCAVIO_BASE_URL
+        return rehearsed(new BuiltinUpstream(config, { loader, onLeak: parts.onLeak, baseUrl, report: failed }))
+      }
     }
   }
 }
 
 /** A credential that cannot be used is found before anything starts, and not at a call. */
-function rehearsed(upstream: HttpUpstream): HttpUpstream {
+function rehearsed<T extends Upstream & { rehearse(): void }>(upstream: T): T {
   upstream.rehearse()
   return upstream
 }

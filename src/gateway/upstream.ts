@@ -74,6 +74,10 @@ export interface Upstream {
    * NOT_FOUND, DAMAGED… if a credential could not be loaded.
    */
   exchange(request: UpstreamRequest): Promise<UpstreamAnswer>
+  /** The versions that are in a child's hands, where there is one: they are held longer than a request. */
+  readonly holding?: readonly CredentialUse[]
+  /** Gets ready before the first request; what goes wrong is reported. */
+  begin?(): void
   /** Ends what is open, at the latest after `graceMs`. */
   close(graceMs: number): Promise<void>
 }

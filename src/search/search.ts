@@ -49,7 +49,12 @@ export interface SearchOptions {
   readonly timeoutMs?: number | undefined
   /** 10 MiB unless told. */
   readonly maxBytes?: number | undefined
+  /** Told when the answer held the credential; it is out of it by then. */
+  readonly onLeak?: (() => void) | undefined
 }
+
+/** The cause of an error that says that the API does not take the credential. */
+export class CredentialRefused extends Error {}
 
 /**
  * Searches the web.
@@ -72,7 +77,17 @@ export async function search(query: string, options: SearchOptions): Promise<Sea
     maxBytes: options.maxBytes ?? MAX_BYTES,
   })
   if (answer.status !== 200) throw refusal(answer, url.host, createRedactor([credential]))
-  return readAnswer(answer.body, url.host, createRedactor([credential]))
+  return readAnswer(answer.body, url.host, watch(createRedactor([credential]), options.onLeak))
+}
+
+/** Tells when a redactor takes something out. */
+function watch(redact: (text: string) => string, onLeak: (() => void) | undefined): (text: string) => string {
+  if (onLeak === undefined) return redact
+  return (text) => {
+    const clean = redact(text)
+    if (clean !== text) onLeak()
+    return clean
+  }
 }
 
 /**
@@ -175,6 +190,7 @@ function refusal(answer: HttpAnswer, host: string, redact: (text: string) => str
   if (status === 401 || status === 403) {
     return upstream(host, `it refused the credential "${SEARCH_CREDENTIAL}" (status ${status})`, {
       hints: [`mcpvault rotate ${SEARCH_CREDENTIAL}`],
+      cause: new CredentialRefused(),
     })
   }
   if (status === 429) {

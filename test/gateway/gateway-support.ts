@@ -7,7 +7,8 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { approveConfig, type ConfigPlace, readConfigFile } from '../../src/gateway/config-file.js'
-import { type RunningGateway, type ServeOptions, type ServeSignal, startGateway } from '../../src/gateway/serve.js'
+import type { ServeSignal } from '../../src/gateway/core.js'
+import { type RunningGateway, type ServeOptions, startGateway } from '../../src/gateway/serve.js'
 import { createToken, revokeTokens, type TokenAccess, type TokenOptions } from '../../src/tokens/change.js'
 import { openVault } from '../../src/vault/open.js'
 import { VaultWorld } from '../vault/vault-support.js'
@@ -64,6 +65,8 @@ export const NOTES_KEY = 'sk_live_notes/key+1 of "the" tests'
 export class GatewayWorld {
   readonly vault: VaultWorld
   readonly log: string[] = []
+  /** What the gateway finds in its environment, beside PATH. */
+  env: Record<string, string> = {}
   #gateway: RunningGateway | undefined
   readonly #listeners = new Map<string, Set<() => void>>()
 
@@ -140,6 +143,8 @@ export class GatewayWorld {
           return () => void listeners.delete(listener)
         },
         monotonicMs: () => performance.now(),
+        env: { PATH: process.env.PATH, ...this.env },
+        guardGroup: testGroup,
       },
     )
     onTestFinished(() => this.#gateway?.close(0))
@@ -176,6 +181,18 @@ export class GatewayWorld {
       body: typeof message === 'string' || message instanceof Uint8Array ? message : JSON.stringify(message),
     })
   }
+}
+
+/** A process group that a test has started. */
+function testGroup(pid: number): { kill(): void; release(): void } {
+  const kill = (): void => {
+    try {
+      process.kill(-pid, 'SIGKILL')
+    } catch {
+      // It has ended.
+    }
+  }
+  return { kill, release: () => {} }
 }
 
 /** A JSON-RPC request. */

@@ -92,6 +92,8 @@ export async function runServe(options: ServeOptions, context: Context): Promise
       writeLog: (line) => context.stderr.write(line),
       onSignal: (name, listener) => context.onSignal(name, listener),
       monotonicMs: () => performance.now(),
+      env: context.env,
+      guardGroup: (pid) => context.guardGroup(pid),
     },
   )
 }

@@ -1,0 +1,242 @@
+/**
+ * An MCP server that is a program, in front of which the gateway speaks HTTP. One process serves all clients; it is
+ * started again when it has ended, and replaced when a credential in its environment has been rotated.
+ */
+
+import { basename } from 'node:path'
+import { VaultError } from '../errors.js'
+import type { ChildParts } from './child-link.js'
+import { type AskedMessage, type ChangedList, ChildServer, EndedEarly } from './child-server.js'
+import type { StdioUpstreamConfig } from './config.js'
+import { SdkFront } from './sdk-front.js'
+import type { CredentialUse, Upstream, UpstreamAnswer, UpstreamRequest } from './upstream.js'
+
+/** How long a process that was replaced may go on with what it has. */
+const RETIRED_GRACE_MS = 30_000
+/** How often it is looked whether a credential was rotated while nobody calls. */
+const FOLLOW_MS = 1000
+const FIRST_PAUSE_MS = 250
+const LONGEST_PAUSE_MS = 30_000
+/** A request waits for a start that is due within this time; else it is told. */
+const MOST_WAIT_MS = 5000
+/** A process that has lived this long has not failed to start. */
+const SETTLED_MS = 10_000
+
+/** What a stdio upstream needs beside its configuration. */
+export interface StdioUpstreamParts extends ChildParts {
+  /** Told what went wrong, without anything of a message. */
+  readonly report: (what: string, error: unknown) => void
+  /** Told when other versions are held than before. */
+  readonly onHolding: () => void
+}
+
+/** Serves a program that speaks MCP over stdio. */
+export class StdioUpstream implements Upstream {
+  readonly name: string
+  readonly place: string
+  readonly #config: StdioUpstreamConfig
+  readonly #parts: StdioUpstreamParts
+  readonly #front: SdkFront
+  readonly #retired = new Set<ChildServer>()
+  #current: ChildServer | undefined
+  #starting: Promise<ChildServer> | undefined
+  #isLegacy = false
+  #failures = 0
+  #notBeforeMs = 0
+  #isClosed = false
+  #restart: NodeJS.Timeout | undefined
+  readonly #follow: NodeJS.Timeout
+
+  constructor(config: StdioUpstreamConfig, parts: StdioUpstreamParts) {
+    this.name = config.name
+    this.place = basename(config.command)
+    this.#config = config
+    this.#parts = parts
+    this.#front = new SdkFront((error) => parts.report(`"${config.name}" could not be served`, error))
+    this.#follow = setInterval(() => this.#followRotation(), FOLLOW_MS)
+    this.#follow.unref()
+  }
+
+  tokenTool(tool: string): string {
+    return `${this.name}/${tool}`
+  }
+
+  credentials(): readonly CredentialUse[] {
+    return this.#current?.uses ?? this.#parts.loader.uses(this.#config.credentials)
+  }
+
+  /** The versions that processes hold now. */
+  get holding(): readonly CredentialUse[] {
+    const running = [...this.#retired, ...(this.#current === undefined ? [] : [this.#current])]
+    return running.flatMap(({ uses }) => uses)
+  }
+
+  /** Holds that the credentials can be used. @throws {VaultError} as `lease` */
+  rehearse(): void {
+    const { loader, onLeak } = this.#parts
+    const lease = loader.lease(this.#config.credentials, { onLeak })
+    try {
+      for (const name of this.#config.credentials) lease.value(name)
+    } finally {
+      lease.release()
+    }
+  }
+
+  /** Starts the program, so that the first client need not wait for it; a failure is reported. */
+  begin(): void {
+    this.#ready().catch(() => {})
+  }
+
+  async exchange(request: UpstreamRequest): Promise<UpstreamAnswer> {
+    const child = await this.#ready()
+    request.checkAgain()
+    let failure: unknown
+    const server = child.createServer(async (message, context) => {
+      try {
+        return await child.ask(withTrace(message, request), context)
+      } catch (error) {
+        if (error instanceof VaultError) failure = error
+        throw error
+      }
+    })
+    return this.#front.exchange(request, server, () => failure)
+  }
+
+  async close(graceMs: number): Promise<void> {
+    this.#isClosed = true
+    clearInterval(this.#follow)
+    clearTimeout(this.#restart)
+    await this.#front.close()
+    const starting = await this.#starting?.catch(() => undefined)
+    const current = this.#current
+    this.#current = undefined
+    const children = new Set([...this.#retired, current, starting].filter((child) => child !== undefined))
+    await Promise.all([...children].map((child) => child.retire(graceMs)))
+  }
+
+  /** Gives the process that takes new requests. */
+  async #ready(): Promise<ChildServer> {
+    this.#followRotation()
+    const current = this.#usable()
+    if (current !== undefined) return current
+    await this.#waitForTurn()
+    return this.#usable() ?? this.#starting ?? this.#start()
+  }
+
+  /** After a crash the next start has its time; who comes too early waits for it, but not for long. */
+  async #waitForTurn(): Promise<void> {
+    const waitMs = this.#notBeforeMs - this.#parts.world.monotonicMs()
+    if (waitMs <= 0 || this.#starting !== undefined) return
+    if (waitMs > MOST_WAIT_MS) {
+      const seconds = Math.ceil(waitMs / 1000)
+      throw new VaultError('UPSTREAM', `cannot call "${this.name}": it keeps ending; the next start is in ${seconds} s`)
+    }
+    await new Promise((resolve) => setTimeout(resolve, waitMs))
+  }
+
+  /** Starts a successor when a credential has another value than the running process was given. */
+  #followRotation(): void {
+    const current = this.#current
+    if (this.#isClosed || this.#starting !== undefined || current?.isAlive !== true) return
+    if (this.#parts.world.monotonicMs() < this.#notBeforeMs) return
+    try {
+      const fresh = this.#parts.loader.uses(this.#config.credentials)
+      if (fresh.every(({ version }, index) => version === current.uses[index]?.version)) return
+      this.#start().catch(() => {})
+    } catch (error) {
+      this.#parts.report(`the credentials of "${this.name}" cannot be looked up`, error)
+    }
+  }
+
+  /** The running process, unless its values may not be used any more; while they may, its successor is not waited for. */
+  #usable(): ChildServer | undefined {
+    const current = this.#current
+    return current?.isAlive === true && this.#parts.loader.areLive(current.uses) ? current : undefined
+  }
+
+  #start(): Promise<ChildServer> {
+    if (this.#isClosed)
+      return Promise.reject(new VaultError('UPSTREAM', `cannot call "${this.name}": it is being ended`))
+    clearTimeout(this.#restart)
+    const starting = this.#startOne()
+    this.#starting = starting
+    const done = (): void => {
+      if (this.#starting === starting) this.#starting = undefined
+    }
+    starting.then(done, done)
+    return starting
+  }
+
+  async #startOne(): Promise<ChildServer> {
+    try {
+      const child = await this.#startInEra()
+      this.#isLegacy = child.isLegacy
+      const before = this.#current
+      this.#current = child
+      this.#parts.onHolding()
+      if (before !== undefined) void this.#retire(before)
+      return child
+    } catch (error) {
+      this.#parts.report(`"${this.name}" could not be started`, error)
+      this.#pause()
+      throw error
+    }
+  }
+
+  /** Some programs end at any message before `initialize`: those are asked in the older protocol alone. */
+  async #startInEra(): Promise<ChildServer> {
+    const startedMs = this.#parts.world.monotonicMs()
+    const start = async (isLegacy: boolean): Promise<ChildServer> => {
+      let child: ChildServer | undefined
+      const onEnd = (how: string): void => this.#ended(child, how, startedMs)
+      const onListChanged = (list: ChangedList): void => this.#front.notify[`${list}Changed`]()
+      child = await ChildServer.start(this.#config, this.#parts, { isLegacy, onEnd, onListChanged })
+      return child
+    }
+    if (this.#isLegacy) return start(true)
+    return start(false).catch((error: unknown) => {
+      if (error instanceof VaultError && error.cause instanceof EndedEarly) return start(true)
+      throw error
+    })
+  }
+
+  #ended(child: ChildServer | undefined, how: string, startedMs: number): void {
+    this.#parts.onHolding()
+    if (child === undefined || this.#current !== child) return
+    this.#current = undefined
+    if (this.#isClosed) return
+    if (this.#parts.world.monotonicMs() - startedMs > SETTLED_MS) this.#failures = 0
+    this.#parts.log.warn(`"${this.name}" has ended by itself: ${how}`)
+    this.#pause()
+  }
+
+  /** Plans the next start, each time later. */
+  #pause(): void {
+    const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failures)
+    this.#failures += 1
+    this.#notBeforeMs = this.#parts.world.monotonicMs() + pauseMs
+    if (this.#isClosed) return
+    clearTimeout(this.#restart)
+    this.#restart = setTimeout(() => this.begin(), pauseMs)
+    this.#restart.unref()
+  }
+
+  async #retire(child: ChildServer): Promise<void> {
+    this.#retired.add(child)
+    try {
+      await child.retire(RETIRED_GRACE_MS)
+    } finally {
+      this.#retired.delete(child)
+      this.#parts.onHolding()
+    }
+  }
+}
+
+/** A trace that came in a header goes on in the message (specification, "Trace context"). */
+function withTrace(message: AskedMessage, { headers }: UpstreamRequest): AskedMessage {
+  const { traceparent, tracestate } = headers
+  const meta = (message.params?._meta ?? {}) as Readonly<Record<string, unknown>>
+  if (traceparent === undefined || 'traceparent' in meta) return message
+  const trace = { traceparent, ...(tracestate !== undefined && { tracestate }) }
+  return { ...message, params: { ...message.params, _meta: { ...trace, ...meta } } }
+}
