@@ -58,6 +58,8 @@ async function play(format) {
     writeFileSync(join(folder, 'template'), '{{ vault "name" }}')
     await run(['inject', '-i', 'template', '-o', 'filled'])
     await run(['leaked', 'name'])
+    await run(['rotate', 'name', '--dry-run'])
+    await run(['rotate', '--due'])
     const config = join(folder, 'mcpvault.json')
     writeFileSync(config, '{"mcpServers":{"a":{"url":"https://upstream.example/mcp"}}}', { mode: 0o600 })
     await run(['config', 'allow', '--config', config, '--yes'])

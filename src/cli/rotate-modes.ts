@@ -47,7 +47,8 @@ interface Around {
 
 async function resume(name: string, { options, context, access }: Around): Promise<void> {
   const giveValue = () => readValue(`new value of "${name}"`, options, context)
-  const outcome = await resumeRotation(name, rotationDesk(access, options, context), giveValue)
+  const { targets, onRotate } = options
+  const outcome = await resumeRotation(name, { giveValue, targets, onRotate }, rotationDesk(access, options, context))
   const sentence = describeRotation(name, outcome, access.store.locate('vault'))
   createPrinter(context, options).done(sentence, rotationJson(name, outcome))
 }

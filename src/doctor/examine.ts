@@ -15,6 +15,7 @@ import { examineFiles, examineGit, examineLeftovers, examinePrivateFolders } fro
 import { type Finding, findingOf, sortFindings } from './finding.js'
 import { examineLocks } from './locks.js'
 import { examineLog } from './log.js'
+import { examineRotations } from './rotations.js'
 import type { Scene } from './scene.js'
 import { examineTokens } from './tokens.js'
 
@@ -60,7 +61,13 @@ function examineOnce(scene: Scene): Report {
     ...examineFiles(scene),
     ...examineKey(scene),
     ...findings,
-    ...(vault === undefined ? [] : [...examineStanding(vault, scene), ...examineClock(vault, scene.access.now())]),
+    ...(vault === undefined
+      ? []
+      : [
+          ...examineStanding(vault, scene),
+          ...examineClock(vault, scene.access.now()),
+          ...examineRotations(vault, scene),
+        ]),
     ...examineLog(scene, vault),
     ...examineTokens(scene, unlocked),
     ...examineLocks(scene, vault),

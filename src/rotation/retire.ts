@@ -125,7 +125,7 @@ async function revoke({ name, version }: Retiring, desk: RotationDesk): Promise<
   }
   const current = vault.load(name, { nowMs: access.now() })
   // Its grace is over for everybody else.
-  const revoked = vault.load(name, { version: number, nowMs: version.createdMs })
+  const revoked = vault.load(name, { version: number, nowMs: 0 })
   // The same for every try, without a place to keep it.
   const idempotencyKey = sha256(`mcpvault/revoke ${vault.id} ${number} ${name}`).toString('hex').slice(0, 32)
   const { handle } = version

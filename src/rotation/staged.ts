@@ -54,6 +54,14 @@ export async function startRotation(request: RotationRequest, desk: RotationDesk
   return finishRotation({ rotation, desk, giveValue: request.giveValue })
 }
 
+/** How an interrupted rotation is gone on with. */
+export interface ResumeOptions {
+  readonly giveValue: ValueSource
+  /** What follows instead of what was decided: a target may have moved for good. Empty or undefined leaves it. */
+  readonly targets?: readonly string[]
+  readonly onRotate?: string | undefined
+}
+
 /**
  * Goes on with an interrupted rotation, with the same idempotency key.
  *
@@ -62,8 +70,8 @@ export async function startRotation(request: RotationRequest, desk: RotationDesk
  */
 export async function resumeRotation(
   name: string,
+  { giveValue, targets = [], onRotate }: ResumeOptions,
   desk: RotationDesk,
-  giveValue: ValueSource,
 ): Promise<RotationOutcome> {
   const owner = selfOf(desk)
   const rotation = await changeVault(desk.access, 'rotate', ({ staged }) => {
@@ -73,7 +81,9 @@ export async function resumeRotation(
         hints: waysOut(found),
       })
     }
-    return staged.assign(found, { owner })
+    const { plan } = found
+    const changed = { targets: targets.length > 0 ? targets : plan.targets, onRotate: onRotate ?? plan.onRotate }
+    return staged.assign(found, { owner, plan: { ...plan, ...changed } })
   })
   return finishRotation({ rotation, desk, giveValue })
 }

@@ -61,12 +61,9 @@ export class NativeStages implements StagedDraft {
     return this.#write({ ...options, version, stage: 'obtain', startedMs: this.#desk.nowMs })
   }
 
-  assign(
-    ticket: RotationTicket,
-    { owner, isCreateUnknown }: Pick<Rotation, 'owner'> & Partial<Pick<Rotation, 'isCreateUnknown'>>,
-  ): Rotation {
+  assign(ticket: RotationTicket, { owner, plan }: Pick<Rotation, 'owner'> & Partial<Pick<Rotation, 'plan'>>): Rotation {
     const rotation = this.#mine(ticket)
-    return this.#write({ ...rotation, owner, isCreateUnknown: isCreateUnknown ?? rotation.isCreateUnknown })
+    return this.#write({ ...rotation, owner, plan: plan ?? rotation.plan })
   }
 
   hold(ticket: RotationTicket, { value, handle, isIdempotent }: MadeValue): void {

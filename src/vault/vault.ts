@@ -209,7 +209,7 @@ export interface StagedDraft {
   /** Writes the intent into the journal. @throws {VaultError} LOCKED if there is a rotation of that name */
   begin(options: BeginOptions): Rotation
   /** Gives an interrupted rotation another owner, or with none lets go of it. */
-  assign(ticket: RotationTicket, to: Pick<Rotation, 'owner'> & Partial<Pick<Rotation, 'isCreateUnknown'>>): Rotation
+  assign(ticket: RotationTicket, to: Pick<Rotation, 'owner'> & Partial<Pick<Rotation, 'plan'>>): Rotation
   /** Keeps the new value as the pending version. @throws {VaultError} INPUT if a kept version has that value */
   hold(ticket: RotationTicket, made: MadeValue): void
   /**

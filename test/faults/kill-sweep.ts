@@ -63,7 +63,7 @@ export async function sweepKills(
  * Kills a run before a call. Node writes to its own descriptors, too, not equally often in every run: so where a run was
  * killed is known from the calls that it had made, and a kill elsewhere is tried again with another count.
  */
-function killBefore(point: Call, { calls, run }: Prepared): Ran | undefined {
+export function killBefore(point: Call, { calls, run }: Prepared): Ran | undefined {
   const wanted = calls.indexOf(point)
   for (let attempt = 0, count = point.count; attempt < 30; attempt++) {
     const killed = run(`${point.name}:signal=KILL:when=${Math.max(1, count)}`)

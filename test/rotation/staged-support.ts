@@ -5,7 +5,8 @@ import { join } from 'node:path'
 
 /**
  * A provider that honours idempotency keys: each key that it makes is a line of `made`, each call a line of `calls`, each
- * revocation a line of `revoked`. `fail-create`, `slow-create` and `fail-revoke` are files that make it fail.
+ * revocation a line of `revoked`. `fail-create`, `silent-create` and `fail-revoke` are files that make it fail, and
+ * `forgets-keys` lets it make another key at each call.
  */
 const PROVIDER = `#!/bin/sh
 IFS= read -r request
@@ -15,9 +16,11 @@ case $request in
 *'"step":"create"'*)
   echo create >> calls
   [ -e fail-create ] && exit 3
-  if [ ! -e "made-$id" ]; then printf 'sk_%s' "$id" > "made-$id"; echo "$id" >> made; fi
+  [ -e forgets-keys ] && id=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \\n')
+  # Made once, however many ask at the same time.
+  (set -C; : > "made-$id") 2> /dev/null && echo "$id" >> made
   [ -e silent-create ] && exit 0
-  printf '{"value":"%s","handle":"h-%s"%s}\\n' "$(cat "made-$id")" "$id" "$(cat answers 2> /dev/null)" ;;
+  printf '{"value":"sk_%s","handle":"h-%s"%s}\\n' "$id" "$id" "$(cat answers 2> /dev/null)" ;;
 *'"step":"revoke"'*)
   echo revoke >> calls
   [ -e fail-revoke ] && exit 4

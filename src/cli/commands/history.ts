@@ -7,7 +7,7 @@ import type { Reader } from '../../storage/store.js'
 import { formatUtc, parseTimestamp } from '../../timestamp.js'
 import { missingRecords } from '../../vault/outbox.js'
 import { unknownName } from '../../vault/name.js'
-import type { Credential } from '../../vault/vault.js'
+import type { Credential, CredentialVersion } from '../../vault/vault.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import { type CommandShape, type GlobalOptions, wholeNumber } from '../flags.js'
@@ -122,22 +122,33 @@ function whenCell(
 
 /** What is left of the version that a record made: `current`, `until …`, or `-`. */
 function keptAs(record: LogRecord, credential: Credential | undefined, nowMs: number): Cell {
-  const isMaking = !['retired', 'removed', 'renamed'].includes(record.action)
-  const kept = credential?.versions.find((version) => isMaking && version.version === record.version)
+  const kept = keptVersion(record, credential)
   if (kept === undefined) return '-'
   if (kept.untilMs === undefined) return { plain: kept.stage, tone: 'good' }
   const shown = kept.untilMs > nowMs ? `for ${formatSpan((kept.untilMs - nowMs) / 1000)} more` : 'for rollback only'
   return { plain: `until ${formatUtc(kept.untilMs)}`, shown }
 }
 
+/** The number of a version that was given up before it was live is given again. */
+const NOT_MAKING: readonly string[] = ['retired', 'removed', 'renamed', 'aborted']
+
+function keptVersion(
+  { action, version }: LogRecord,
+  credential: Credential | undefined,
+): CredentialVersion | undefined {
+  if (NOT_MAKING.includes(action)) return undefined
+  return credential?.versions.find((kept) => kept.version === version)
+}
+
 function toJson(record: LogRecord, credential: Credential | undefined): Record<string, unknown> {
-  const kept = credential?.versions.find((version) => version.version === record.version)
+  const kept = keptVersion(record, credential)
   return {
     rotated_at: record.rotated_at,
     action: record.action,
     ...(record.action === 'renamed' ? { name: recordName(record) ?? null, from: record.from ?? null } : {}),
     version: record.version ?? null,
     stage: kept?.stage ?? null,
+    until: kept?.untilMs === undefined ? null : formatUtc(kept.untilMs),
     by: record.by ?? null,
     reason: record.reason ?? null,
     seq: record.seq ?? null,

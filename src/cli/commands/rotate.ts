@@ -172,7 +172,7 @@ async function createCredential(name: string, { options, context, access }: Arou
   createPrinter(context, options).done(sentence, rotationJson(name, outcome))
 }
 
-function needsNothing({ provider, verify, targets, onRotate }: RotateOptions): boolean {
+function needsNothing({ provider, verify, targets, onRotate }: PlanGiven): boolean {
   return provider === undefined && verify === undefined && targets.length === 0 && onRotate === undefined
 }
 
@@ -193,6 +193,10 @@ function warnOfUnconfirmed(credential: Credential, { rotated }: RotationOutcome,
   )
 }
 
+interface PlanGiven extends Omit<PlanOptions, 'onRotate'> {
+  readonly onRotate?: string | undefined
+}
+
 const MODES = ['resume', 'abort', 'retired', 'due'] as const
 
 /** @throws {VaultError} USAGE if flags are given that do not belong together */
@@ -206,7 +210,9 @@ function checkModes(options: RotateOptions): void {
     throw new VaultError('USAGE', 'cannot use --confirmed-clean: it belongs to --abort')
   }
   if (mode === undefined) return
-  const hasPlan = !needsNothing(options) || options.graceSeconds !== undefined
+  // A target that has moved for good must not keep a rotation from being finished.
+  const decided = mode === 'resume' ? { ...options, targets: [], onRotate: undefined } : options
+  const hasPlan = !needsNothing(decided) || options.graceSeconds !== undefined
   if (mode !== 'due' && hasPlan) {
     throw new VaultError('USAGE', `cannot use --${mode} with flags that say how to rotate: that was decided before`)
   }

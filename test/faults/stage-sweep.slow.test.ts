@@ -1,0 +1,33 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type BuiltCopy, copyBuilt } from '../support/built.js'
+import { needStrace } from '../support/strace.js'
+import { sweepStages } from './stage-sweep.js'
+import { sayDone } from './swept-commands.js'
+import { TrialPlace } from './trial-place.js'
+
+let program: BuiltCopy
+
+beforeAll(() => {
+  program = copyBuilt()
+})
+afterAll(() => program.remove())
+
+describe('a rotation killed before every system call that touches the vault', () => {
+  test.for(['idempotent', 'silent'] as const)(
+    'is at one named stage, makes no second key, and loses no value (%s provider)',
+    async (provider, context) => {
+      needStrace(context)
+      const place = new TrialPlace(program)
+      try {
+        const report = await sweepStages(place, { provider })
+        sayDone(`stage sweep, ${provider} provider`, { ...report, damage: report.damage.length })
+        expect(report.damage).toEqual([])
+        expect(report.kills).toBe(report.points)
+        const names = ['old', provider === 'silent' ? 'create-unknown' : 'obtain', 'verify', 'targets', 'new']
+        for (const name of names) expect(report.stages[name], name).toBeGreaterThan(0)
+      } finally {
+        place.remove()
+      }
+    },
+  )
+})

@@ -1,0 +1,61 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { fail, KEY, nativeWorld, store, succeed } from '../cli/commands/support.js'
+import { type BuiltCopy, copyBuilt } from '../support/built.js'
+import type { TestWorld } from '../support/context.js'
+
+vi.setConfig({ testTimeout: 60_000 })
+
+let program: BuiltCopy
+
+beforeAll(() => {
+  program = copyBuilt()
+})
+afterAll(() => program.remove())
+
+/** Starts a rotation in a process of its own, which waits for its value on stdin. */
+async function startWaiting(world: TestWorld): Promise<ChildProcess> {
+  const argv = [program.launcher, 'rotate', 'name', '--stdin', '--vault', 'mcp_credentials.enc']
+  const env = { PATH: process.env.PATH, HOME: world.directory, MCP_ENCRYPTION_KEY: KEY }
+  const child = spawn(process.execPath, argv, { cwd: world.directory, env, stdio: ['pipe', 'ignore', 'ignore'] })
+  await vi.waitUntil(
+    async () => {
+      await world.run('rotate', 'name', '--abort')
+      return world.stderr.includes('it is being rotated')
+    },
+    { timeout: 30_000, interval: 50 },
+  )
+  return child
+}
+
+test('while a rotation waits for its value a second one is refused, and everybody else can write', async () => {
+  const world = await nativeWorld()
+  await store(world, 'name', 'first')
+  const child = await startWaiting(world)
+  const refused = await fail(world, 'rotate', 'name', '--generate')
+  expect(refused).toMatchObject({ status: 7, code: 'LOCKED' })
+  expect(refused.message).toContain(`process ${child.pid}`)
+  expect(refused.message).toContain('version 1 is live')
+  for (const way of ['--resume', '--abort']) expect((await fail(world, 'rotate', 'name', way)).status).toBe(7)
+  // What is under way is not stuck.
+  expect(await world.run('rotation-due')).toBe(1)
+  await store(world, 'other', 'value')
+  child.stdin?.end('second\n')
+  await once(child, 'exit')
+  expect(child.exitCode).toBe(0)
+  expect(await succeed(world, 'load', 'name')).toBe('second\n')
+  expect(await succeed(world, 'load', 'other')).toBe('value\n')
+})
+
+test('when its process was killed the next one says nothing is lost, and simply begins anew', async () => {
+  const world = await nativeWorld()
+  await store(world, 'name', 'first')
+  const child = await startWaiting(world)
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  expect(await succeed(world, 'rotation-due')).toContain('stuck rotation')
+  await succeed(world, 'rotate', 'name', '--generate')
+  expect(await succeed(world, 'load', 'name', '--version', 'previous')).toBe('first\n')
+  expect(await world.run('rotation-due')).toBe(1)
+})
