@@ -64,6 +64,8 @@ export interface View {
   /** The most urgent first. */
   readonly credentials: readonly AgedCredential[]
   readonly summary: Summary
+  /** What is coming, drawn already (`timeline-picture.ts`). */
+  readonly timeline?: readonly Line[]
   /** A sentence instead, where they are not known. */
   readonly tokens: readonly ShownToken[] | string
   readonly changes: readonly ShownChange[] | string
@@ -85,7 +87,8 @@ export function drawPicture(view: View, frame: Frame): readonly Line[] {
   const within = { ...frame, columns }
   const tokens = drawTokens(view.tokens, within)
   const changes = drawChanges(view.changes, within)
-  const below = [[{ text: drawSummary(view.summary, within) }], [], ...tokens, [], ...changes]
+  const timeline = view.timeline === undefined || view.timeline.length === 0 ? [] : [...view.timeline, []]
+  const below = [[{ text: drawSummary(view.summary, within) }], [], ...timeline, ...tokens, [], ...changes]
   const path = cut(visible(view.path), columns, frame.isUnicode)
   const head: readonly Line[] = [[{ text: path, tone: 'strong' }], [{ text: view.facts, tone: 'faint' }], []]
   const room = Math.max(FEWEST_CREDENTIALS, frame.lines - head.length - below.length)

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type BuiltCopy, copyBuilt } from '../support/built.js'
 import { needStrace } from '../support/strace.js'
 import { sweepStages } from './stage-sweep.js'
@@ -11,6 +11,9 @@ beforeAll(() => {
   program = copyBuilt()
 })
 afterAll(() => program.remove())
+
+// Hundreds of kills, each followed by five commands.
+vi.setConfig({ testTimeout: 3_600_000 })
 
 describe('a rotation killed before every system call that touches the vault', () => {
   test.for(['idempotent', 'silent'] as const)(

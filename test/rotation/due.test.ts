@@ -66,6 +66,27 @@ describe('by age', () => {
   })
 })
 
+describe('rotations', () => {
+  test('one that was interrupted is due before everything else', () => {
+    expect(ask(0, { isStuck: true })).toMatchObject({ isDue: true, reason: 'stuck rotation' })
+    expect(ask(undefined, { isStuck: true, leakedMs: NOW })).toMatchObject({ isDue: true, reason: 'stuck rotation' })
+  })
+
+  test('an old key that nobody has said was revoked is due from the end of its grace on, unless the value is due itself', () => {
+    const until = NOW + 5 * DAY * 1000
+    expect(ask(0, { unrevokedMs: until })).toMatchObject({ isDue: false, dueAtMs: NOW + 30 * DAY * 1000 })
+    expect(ask(0, { unrevokedMs: until, withinSeconds: 5 * DAY - 1 })).toMatchObject({ isDue: false })
+    expect(ask(0, { unrevokedMs: until, withinSeconds: 5 * DAY })).toMatchObject({ reason: 'soon', dueAtMs: until })
+    expect(ask(0, { unrevokedMs: NOW + 1 })).toMatchObject({ isDue: false })
+    expect(ask(0, { unrevokedMs: NOW })).toMatchObject({ isDue: true, reason: 'old key not revoked', dueAtMs: NOW })
+    expect(ask(29 * DAY * 1000, { unrevokedMs: NOW - 1, withinSeconds: 5 * DAY })).toMatchObject({
+      reason: 'old key not revoked',
+    })
+    expect(ask(31 * DAY * 1000, { unrevokedMs: NOW - 1 })).toMatchObject({ reason: 'age' })
+    expect(ask(0, { unrevokedMs: NOW - 1, leakedMs: NOW - 1 })).toMatchObject({ reason: 'leak' })
+  })
+})
+
 describe('what cannot be known errs to due', () => {
   const unknown = {
     isDue: true,

@@ -2,7 +2,9 @@ import type { Command } from 'commander'
 import { formatSpan } from '../../duration.js'
 import { readBackward } from '../../log/read.js'
 import { type LogRecord, recordName } from '../../log/record.js'
-import { readLog } from '../../rotation/ages.js'
+import { findAges, readLog, withStuck } from '../../rotation/ages.js'
+import { DEFAULT_MAX_AGE_SECONDS, dueState } from '../../rotation/due.js'
+import { foreseeEvents } from '../../rotation/timeline.js'
 import type { Reader } from '../../storage/store.js'
 import { formatUtc, parseTimestamp } from '../../timestamp.js'
 import { missingRecords } from '../../vault/outbox.js'
@@ -11,8 +13,10 @@ import type { Credential, CredentialVersion } from '../../vault/vault.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import { type CommandShape, type GlobalOptions, wholeNumber } from '../flags.js'
-import { openForReading } from '../open-vault.js'
+import { type Opened, openForReading } from '../open-vault.js'
 import { type Cell, createPrinter } from '../printer.js'
+import { listComing } from '../timeline-picture.js'
+import { visible } from '../visible.js'
 
 /** Options of `history`. */
 export interface HistoryOptions extends GlobalOptions {
@@ -68,7 +72,24 @@ export async function runHistory(options: HistoryOptions, context: Context): Pro
       ]),
       empty: `the log has no record of "${options.name}"`,
     })
+    // A pipe gets records alone; `status --json` has what is coming.
+    if (context.stdout.isTerminal && credential !== undefined)
+      await printComing(options.name, { vault, access }, context)
   }
+}
+
+async function printComing(name: string, { vault, access }: Opened, context: Context): Promise<void> {
+  const nowMs = context.now()
+  const ages = await withStuck(findAges(vault, [name], access), vault, { host: context.host, nowMs })
+  const age = ages.get(name) ?? { sinceMs: undefined }
+  const aged = { name, ...dueState({ maxAgeSeconds: DEFAULT_MAX_AGE_SECONDS, ...age, nowMs }) }
+  const events = foreseeEvents(vault, [aged], nowMs)
+  if (events.length === 0) return
+  context.stdout.write(
+    `Coming up\n${listComing({ events, nowMs })
+      .map((line) => `${visible(line)}\n`)
+      .join('')}`,
+  )
 }
 
 function* newestFirst(pending: readonly LogRecord[], reader: Reader | undefined): Generator<LogRecord> {

@@ -3,6 +3,7 @@ import { DAY_SECONDS, formatDuration, formatSpan } from '../../duration.js'
 import { VaultError } from '../../errors.js'
 import { type LogRecord, recordName } from '../../log/record.js'
 import { type AgedCredential, findNextDue, rankByUrgency, recentRecords } from '../../rotation/overview.js'
+import { type Coming, foreseeEvents } from '../../rotation/timeline.js'
 import { formatUtc, parseTimestamp } from '../../timestamp.js'
 import type { TokenRecord } from '../../tokens/record-line.js'
 import { createdCallsLeft } from '../../tokens/budget.js'
@@ -21,6 +22,7 @@ import {
   type View,
 } from '../picture.js'
 import { colorLevel, countOf, createPrinter } from '../printer.js'
+import { drawTimeline } from '../timeline-picture.js'
 import { visible } from '../visible.js'
 import { describeScope } from './token-create.js'
 
@@ -53,6 +55,7 @@ interface Status {
   readonly opened: Opened
   readonly credentials: readonly AgedCredential[]
   readonly summary: Summary
+  readonly coming: readonly Coming[]
   /** Why they are not known, in words, where they are not. */
   readonly tokens: readonly LiveToken[] | string
   readonly changes: readonly LogRecord[] | string
@@ -68,6 +71,7 @@ export async function runStatus(options: GlobalOptions, context: Context): Promi
     opened,
     credentials,
     summary: summarise(credentials, nowMs),
+    coming: foreseeEvents(opened.vault, credentials, nowMs),
     tokens: findTokens(opened, nowMs),
     changes: findChanges(opened),
     nowMs,
@@ -116,12 +120,10 @@ function unlessBroken<T>(read: () => T): T | string {
 
 async function draw(status: Status, options: GlobalOptions, context: Context): Promise<string> {
   const { stdout, env } = context
-  const lines = drawPicture(toView(status), {
-    columns: stdout.columns,
-    // The prompt comes back below.
-    lines: (stdout.rows ?? LINES) - 1,
-    isUnicode: showsUnicode(env),
-  })
+  const frame = { columns: stdout.columns, isUnicode: showsUnicode(env) }
+  const timeline = drawTimeline({ events: status.coming, nowMs: status.nowMs }, frame)
+  // The prompt comes back below.
+  const lines = drawPicture({ ...toView(status), timeline }, { ...frame, lines: (stdout.rows ?? LINES) - 1 })
   const level = colorLevel(stdout, env, options.color)
   const paint = level === 0 ? undefined : (await import('../output.js')).paint
   const drawLine = (line: Line): string =>
@@ -164,7 +166,11 @@ function showChange(record: LogRecord, { access }: Opened, nowMs: number): Shown
 }
 
 /** One line a thing; the first field says what it is. */
-function printLines({ opened, credentials, tokens, changes }: Status, options: GlobalOptions, context: Context): void {
+function printLines(
+  { opened, credentials, coming, tokens, changes }: Status,
+  options: GlobalOptions,
+  context: Context,
+): void {
   const line = (...fields: readonly string[]): string => `${fields.map(visible).join('\t')}\n`
   const at = (epochMs: number | undefined): string => (epochMs === undefined ? '-' : formatUtc(epochMs))
   const texts = [
@@ -172,6 +178,7 @@ function printLines({ opened, credentials, tokens, changes }: Status, options: G
       const age = ageSeconds === undefined ? '-' : `${Math.floor(ageSeconds / DAY_SECONDS)}d`
       return line('credential', name, age, formatDuration(maxAgeSeconds), isDue ? (reason ?? 'due') : '-', at(dueAtMs))
     }),
+    ...coming.map(({ name, atMs, what }) => line('coming', name, at(atMs), what)),
     ...listed(tokens).map(({ record: { id, label, caveats }, callsLeft }) => {
       const { tools, before } = describeScope(caveats)
       return line(
@@ -199,7 +206,7 @@ function listed<T>(things: readonly T[] | string): readonly T[] {
   return typeof things === 'string' ? [] : things
 }
 
-function toJson({ opened, credentials, summary, tokens, changes }: Status): Record<string, unknown> {
+function toJson({ opened, credentials, summary, coming, tokens, changes }: Status): Record<string, unknown> {
   const { vault, access } = opened
   const next = findNextDue(credentials)
   return {
@@ -209,6 +216,9 @@ function toJson({ opened, credentials, summary, tokens, changes }: Status): Reco
     summary: `${summary.before}${summary.name}${summary.after}`,
     credentials: credentials.map((credential) => credentialJson(credential)),
     next_due: next === undefined ? null : { name: next.name, due_at: timeJson(next.dueAtMs) },
+    coming: coming.map(({ name, atMs, event, version, what }) => {
+      return { name, at: timeJson(atMs), event, version: version ?? null, what }
+    }),
     live_tokens_shown: typeof tokens !== 'string',
     live_tokens: listed(tokens).map(({ record: { id, label, caveats }, callsLeft }) => ({
       id,
