@@ -16,13 +16,16 @@ const DECODERS = { gzip: createGunzip, 'x-gzip': createGunzip, deflate: createIn
  *
  * @throws {VaultError} UPSTREAM if it is cut short, malformed, in an encoding that nobody asked for, or grows too much.
  */
-export async function* decodeBody(
+export function decodeBody(
   body: AsyncIterable<Buffer>,
   encoding: string | undefined,
   place: string,
-): AsyncGenerator<Buffer> {
+): AsyncIterable<Buffer> {
   const name = encoding?.trim().toLowerCase() ?? 'identity'
-  if (name === 'identity' || name === '') return yield* body
+  return name === 'identity' || name === '' ? body : decompress(body, name, place)
+}
+
+async function* decompress(body: AsyncIterable<Buffer>, name: string, place: string): AsyncGenerator<Buffer> {
   if (!Object.hasOwn(DECODERS, name)) throw failure(place, 'the answer is in an unknown encoding')
   let compressed = 0
   const source = Readable.from(

@@ -9,7 +9,7 @@ import type { Secret } from '../secret.js'
 import type { Revision } from '../storage/store.js'
 import type { TokenAccess } from '../tokens/change.js'
 import { openVault } from '../vault/open.js'
-import type { CredentialVersion, Vault, VaultAccess } from '../vault/vault.js'
+import type { Credential, CredentialVersion, Vault, VaultAccess } from '../vault/vault.js'
 import { redactMessage } from './redact-message.js'
 import type { CredentialUse } from './upstream.js'
 
@@ -117,7 +117,7 @@ export class CredentialLoader {
 
   #renew(names: readonly string[]): readonly HeldCredential[] {
     const vault = this.vault()
-    return names.filter((name) => vault.describe(name) !== undefined).map((name) => this.#hold(vault, name))
+    return names.filter((name) => look(vault, name) !== undefined).map((name) => this.#hold(vault, name))
   }
 
   #hold(vault: Vault, name: string): HeldCredential {
@@ -269,8 +269,18 @@ class SharedLease implements Lease {
   }
 }
 
+const seen = new WeakMap<Vault, Map<string, Credential | undefined>>()
+
+/** What one reading of the vault tells about a credential, which is nothing secret: read once, and asked for at every request. */
+function look(vault: Vault, name: string): Credential | undefined {
+  const known = seen.get(vault) ?? new Map<string, Credential | undefined>()
+  seen.set(vault, known)
+  if (!known.has(name)) known.set(name, vault.describe(name))
+  return known.get(name)
+}
+
 function describe(vault: Vault, name: string): { readonly versions: readonly CredentialVersion[] } {
-  const credential = vault.describe(name)
+  const credential = look(vault, name)
   if (credential !== undefined) return credential
   throw new VaultError('NOT_FOUND', 'Credential not configured', { hints: [`mcpvault store ${name}`] })
 }

@@ -108,16 +108,14 @@ class Call {
   async answer(): Promise<ClientAnswer> {
     const { verb, headers } = this.#request
     // Before the body is read: nobody without a token may make us hold 4 MiB.
-    this.#judge(GENERAL_DEMAND, undefined)
+    const scope = this.#judge(GENERAL_DEMAND, undefined)?.status.scope
     this.#checkSession(headers['mcp-session-id'])
     if (verb !== 'POST') return this.#carry(undefined, GENERAL_DEMAND)
     const frame = parseFrame(await this.#request.readBody())
     try {
       checkHeaders(frame, headers)
-      return await this.#carry(
-        frame,
-        demandOf(frame, (tool) => this.#upstream.tokenTool(tool)),
-      )
+      const demand = demandOf(frame, (tool) => this.#upstream.tokenTool(tool))
+      return await this.#carry(frame, await this.#pin(frame, demand, scope))
     } catch (error) {
       if (error instanceof RpcError) throw withId(error, frame)
       if (error instanceof VaultError) return this.#explainTo(frame, error)
@@ -125,8 +123,7 @@ class Call {
     }
   }
 
-  async #carry(frame: Frame | undefined, asked: Demand): Promise<ClientAnswer> {
-    const demand = await this.#pin(frame, asked)
+  async #carry(frame: Frame | undefined, demand: Demand): Promise<ClientAnswer> {
     const admission = await this.#accept(frame, demand)
     if (admission === undefined) return refusalTo(frame, demand)
     this.#recordIntent(frame, demand)
@@ -146,12 +143,12 @@ class Call {
   }
 
   /** Looks up what a tool's definition is now, if the token is pinned to one. */
-  async #pin(frame: Frame | undefined, demand: Demand): Promise<Demand> {
-    const { tool, call } = demand
-    if (tool === undefined || call === undefined) return demand
-    const general = { feature: demand.feature }
-    const verdict = this.#parts.guard.judge(this.#request.token, general)
-    if (!verdict.allowed || !verdict.status.scope.digests.some(([name]) => name === call.tool)) return demand
+  async #pin(frame: Frame, demand: Demand, scope: TokenScope | undefined): Promise<Demand> {
+    const { feature, tool, call } = demand
+    if (feature === undefined || tool === undefined || call === undefined || scope === undefined) return demand
+    const isPinned = scope.methods.includes(feature) && scope.digests.some(([name]) => name === call.tool)
+    if (!isPinned) return demand
+    const general = { feature }
     this.#recordIntent(undefined, general, 'tools/list')
     try {
       const digest = await currentDigest(this.#upstream, tool, this.#requestOf(frame, general))

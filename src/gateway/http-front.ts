@@ -122,7 +122,10 @@ async function answer(gateway: Gateway, options: FrontOptions, { request, respon
     return errorAnswer(RPC_CODES.badHttp, 'Unsupported Media Type: application/json is needed', 415)
   }
   const gone = new AbortController()
-  response.once('close', () => gone.abort())
+  // Once it has been answered there is nothing to end, and an abort is not free: it makes an error with its stack.
+  response.once('close', () => {
+    if (!response.writableFinished) gone.abort()
+  })
   return gateway.handle(upstream, {
     verb,
     token: bearerToken(headers),
@@ -140,17 +143,24 @@ function withHeaders(given: ClientAnswer, headers: Readonly<Record<string, strin
   return { ...given, headers: { ...given.headers, ...headers } }
 }
 
+/** With listeners: the stream's iterator costs as much as all the rest of a small request. */
 async function readBody(request: IncomingMessage): Promise<Buffer> {
-  const tooLong = new RpcError(RPC_CODES.invalidRequest, 'Invalid Request: the message is over 4 MiB', { status: 413 })
-  if (Number(request.headers['content-length'] ?? 0) > MAX_FRAME_BYTES) throw tooLong
+  if (Number(request.headers['content-length'] ?? 0) > MAX_FRAME_BYTES) throw tooLong()
   const chunks: Buffer[] = []
   let length = 0
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    length += chunk.length
-    if (length > MAX_FRAME_BYTES) throw tooLong
-    chunks.push(chunk)
-  }
-  return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, length)
+  return new Promise((resolve, reject) => {
+    request.on('data', (chunk: Buffer) => {
+      length += chunk.length
+      if (length <= MAX_FRAME_BYTES) chunks.push(chunk)
+      else reject(tooLong())
+    })
+    request.once('end', () => resolve(Buffer.concat(chunks, length)))
+    request.once('error', reject)
+  })
+}
+
+function tooLong(): RpcError {
+  return new RpcError(RPC_CODES.invalidRequest, 'Invalid Request: the message is over 4 MiB', { status: 413 })
 }
 
 async function write(response: ServerResponse, { status, headers, body }: ClientAnswer): Promise<void> {
@@ -160,6 +170,11 @@ async function write(response: ServerResponse, { status, headers, body }: Client
     response.end(body)
     return
   }
+  // Head, first event and end often come at once: then they leave in one packet.
+  response.cork()
+  setImmediate(() => {
+    if (!response.writableEnded) response.uncork()
+  })
   response.writeHead(status, headers)
   response.flushHeaders()
   // Between events, since each is written whole; proxies on the way end what is silent for too long.

@@ -2,6 +2,8 @@ import { redactJson } from '../search/redact-json.js'
 
 /** The strings of valid JSON text that have an escape in them. */
 const ESCAPED_STRING = /"[^"\\]*(?:\\.[^"\\]*)+"/gs
+/** Half a surrogate pair and no other half: what is looked for is well-formed, so it never stands across this. */
+const BORDER = '\ud800\n'
 
 /**
  * Redacts one JSON-RPC message: the text as it stands, and every string after decoding, so that no mixture of escapes
@@ -13,11 +15,8 @@ const ESCAPED_STRING = /"[^"\\]*(?:\\.[^"\\]*)+"/gs
 export function redactMessage(json: string, redact: (text: string) => string): string {
   if (redact(json) !== json) return redactWhole(json, redact)
   if (!json.includes('\\')) return json
-  for (const [token] of json.matchAll(ESCAPED_STRING)) {
-    const decoded = decode(token)
-    if (decoded !== undefined && redact(decoded) !== decoded) return redactWhole(json, redact)
-  }
-  return json
+  const decoded = (json.match(ESCAPED_STRING) ?? []).map(decode).join(BORDER)
+  return redact(decoded) === decoded ? json : redactWhole(json, redact)
 }
 
 function redactWhole(json: string, redact: (text: string) => string): string {
@@ -30,11 +29,11 @@ function redactWhole(json: string, redact: (text: string) => string): string {
   )
 }
 
-function decode(token: string): string | undefined {
+function decode(token: string): string {
   try {
     return String(JSON.parse(token))
   } catch {
-    return undefined
+    return ''
   }
 }
 

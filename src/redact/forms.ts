@@ -33,8 +33,13 @@ const PERCENT_KEPT = [
   /[A-Za-z0-9*\-._]/,
 ]
 
+/** What all but the first keep. */
+const PERCENT_PLAIN = /^[A-Za-z0-9\-._]*$/
+
 /** What JSON encoders write as `\uXXXX` beyond what they must: nothing; Go and Ruby; PHP; .NET. */
 const JSON_ESCAPED = ['', '<>&', "<>&'", '<>&\'"+`']
+/** What none of them writes in another way; most keys are made of that. */
+const JSON_PLAIN = /^[A-Za-z0-9 !#$%()*,\-./:;=?@[\]^_{|}~]*$/
 /** How JSON encoders write a slash. */
 const JSON_SLASHES = ['/', '\\/', '\\u002f', '\\u002F']
 
@@ -48,7 +53,7 @@ export function redactionForms(value: Buffer): readonly Buffer[] {
   if (value.length === 0) return []
   const forms = new Set([value.toString('latin1')])
   if (value.length >= SHORTEST_ENCODED_BYTES) {
-    for (const form of encodedForms(value)) forms.add(Buffer.from(form, 'utf8').toString('latin1'))
+    for (const form of new Set(encodedForms(value))) forms.add(Buffer.from(form, 'utf8').toString('latin1'))
   }
   return [...forms].map((form) => Buffer.from(form, 'latin1')).sort((a, b) => b.length - a.length)
 }
@@ -62,15 +67,24 @@ function* encodedForms(value: Buffer): Generator<string> {
 }
 
 function* jsonForms(text: string): Generator<string> {
+  yield* unicodeForms(text)
+  if (JSON_PLAIN.test(text)) return yield* slashForms(text)
   for (const upper of [false, true]) {
-    yield Array.from({ length: text.length }, (_, at) => unicodeEscape(text.charCodeAt(at), upper)).join('')
     for (const escaped of JSON_ESCAPED) {
-      for (const asciiOnly of [false, true]) {
-        const json = jsonEscape(text, { escaped, asciiOnly, upper })
-        yield* JSON_SLASHES.map((slash) => json.replaceAll('/', slash))
-      }
+      for (const asciiOnly of [false, true]) yield* slashForms(jsonEscape(text, { escaped, asciiOnly, upper }))
     }
   }
+}
+
+/** Every character in its escape. */
+function* unicodeForms(text: string): Generator<string> {
+  const digits = Buffer.from(text, 'utf16le').swap16().toString('hex')
+  for (const spelled of [digits, digits.toUpperCase()]) yield spelled.replace(/.{4}/g, '\\u$&')
+}
+
+function* slashForms(json: string): Generator<string> {
+  if (!json.includes('/')) yield json
+  else for (const slash of JSON_SLASHES) yield json.replaceAll('/', slash)
 }
 
 interface JsonStyle {
@@ -83,9 +97,9 @@ function jsonEscape(text: string, style: JsonStyle): string {
   return text.replace(/[^A-Za-z0-9/]/g, (unit) => {
     const code = unit.charCodeAt(0)
     if (style.escaped.includes(unit) || (style.asciiOnly && code > 0x7e)) return unicodeEscape(code, style.upper)
-    const json = JSON.stringify(unit).slice(1, -1)
     // JSON.stringify escapes the halves of a surrogate pair when it sees them apart.
     if (code > 0x7e) return unit
+    const json = JSON.stringify(unit).slice(1, -1)
     return json.startsWith('\\u') ? unicodeEscape(code, style.upper) : json
   })
 }
@@ -96,23 +110,28 @@ function unicodeEscape(code: number, upper: boolean): string {
 }
 
 function* percentForms(value: Buffer): Generator<string> {
-  for (const kept of PERCENT_KEPT) {
-    for (const upper of [false, true]) {
-      const form = percentEncode(value, kept, upper)
-      yield form
-      // Forms write a space as a plus sign.
-      yield form.replaceAll('%20', '+')
-    }
+  percentTables ??= PERCENT_KEPT.flatMap((kept) => [percentTable(kept, false), percentTable(kept, true)])
+  const isPlain = PERCENT_PLAIN.test(value.toString('latin1'))
+  // Of a plain value the tables but the first two, which keep nothing, make the value itself.
+  for (const table of isPlain ? percentTables.slice(0, 2) : percentTables) {
+    let form = ''
+    for (const byte of value) form += table[byte]
+    yield form
+    // Forms write a space as a plus sign.
+    if (form.includes('%20')) yield form.replaceAll('%20', '+')
   }
 }
 
-function percentEncode(value: Buffer, kept: RegExp, upper: boolean): string {
-  return Array.from(value, (byte) => {
+/** How each byte is written; made at the first use, since a gateway encodes a value at nearly every call. */
+let percentTables: readonly (readonly string[])[] | undefined
+
+function percentTable(kept: RegExp, upper: boolean): readonly string[] {
+  return Array.from({ length: 256 }, (_, byte) => {
     const character = String.fromCharCode(byte)
     if (kept.test(character)) return character
     const digits = byte.toString(16).padStart(2, '0')
     return `%${upper ? digits.toUpperCase() : digits}`
-  }).join('')
+  })
 }
 
 function* base64Forms(value: Buffer): Generator<string> {
