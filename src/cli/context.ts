@@ -73,6 +73,8 @@ export interface Host {
   readonly uid: number
   /** `user@host`, as the log's `by` has it. */
   readonly user: string
+  /** The absolute paths of node and of the script that was started, which start mcpvault again. */
+  readonly launcher: readonly [node: string, script: string]
 }
 
 /** The world, as a command sees it. */

@@ -80,6 +80,9 @@ function systemHost(): Host {
     get user() {
       return `${userName()}@${process.getBuiltinModule('node:os').hostname()}`
     },
+    get launcher(): Host['launcher'] {
+      return [process.execPath, process.argv[1] ?? '']
+    },
   }
 }
 

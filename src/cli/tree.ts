@@ -123,6 +123,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import('./commands/leaked.js')).addLeakedCommand,
       },
       {
+        name: 'schedule',
+        summary: 'prints a crontab line or systemd units that rotate, or say what is due',
+        load: async () => (await import('./commands/schedule.js')).addScheduleCommand,
+      },
+      {
         name: 'log',
         summary: 'reads the rotation log',
         rows: [

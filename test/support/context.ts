@@ -1,9 +1,13 @@
 /** A world for commands that run inside the test: files and programs are real, the streams, clock and answers are ours. */
+import { fileURLToPath } from 'node:url'
 import { VaultError } from '../../src/errors.js'
 import type { Context, Output } from '../../src/cli/context.js'
 import { main } from '../../src/cli/main.js'
 import { systemContext } from '../../src/cli/system.js'
 import { temporaryDirectory } from './directory.js'
+
+/** The built program. */
+const LAUNCHER = [process.execPath, fileURLToPath(new URL('../../bin/mcpvault.js', import.meta.url))] as const
 
 /** The time in a test world unless told: 2026-11-22T12:00:00Z. */
 export const TEST_NOW_MS = Date.UTC(2026, 10, 22, 12)
@@ -88,7 +92,13 @@ export class TestWorld {
       env,
       cwd: directory,
       home: directory,
-      host: { pid: real.host.pid, platform: real.host.platform, uid: real.host.uid, user: 'tester@machine' },
+      host: {
+        pid: real.host.pid,
+        platform: real.host.platform,
+        uid: real.host.uid,
+        user: 'tester@machine',
+        launcher: LAUNCHER,
+      },
       now: () => this.nowMs,
       randomBytes: real.randomBytes,
       onSignal: real.onSignal,

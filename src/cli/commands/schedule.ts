@@ -1,0 +1,97 @@
+import type { Command } from 'commander'
+import { parseDuration } from '../../duration.js'
+import { VaultError } from '../../errors.js'
+import { addCommand } from '../command.js'
+import type { Context } from '../context.js'
+import { type CommandShape, type GlobalOptions, oneOf } from '../flags.js'
+import { createPrinter } from '../printer.js'
+import { checkEvery, formatCron, formatService, formatTimer, type Rhythm, type TimedCommand } from '../schedule-text.js'
+import { JOBS, type JobName, planJob } from '../scheduled-job.js'
+
+/** Options of `schedule`. */
+export interface ScheduleOptions extends GlobalOptions {
+  readonly job: string
+  readonly format?: 'cron' | 'systemd'
+  readonly part?: 'service' | 'timer'
+  readonly everySeconds?: number
+}
+
+const HOUR_SECONDS = 3600
+
+const SCHEDULE: CommandShape<ScheduleOptions> = {
+  name: 'schedule',
+  positionals: [{ key: 'job', arity: 'one', help: Object.keys(JOBS).join(' or ') }],
+  flags: [
+    {
+      key: 'format',
+      long: '--format',
+      value: 'FORMAT',
+      help: 'cron or systemd (cron)',
+      parse: oneOf('cron', 'systemd'),
+    },
+    {
+      key: 'part',
+      long: '--part',
+      value: 'PART',
+      help: 'only one unit of systemd: service or timer',
+      parse: oneOf('service', 'timer'),
+    },
+    {
+      key: 'everySeconds',
+      long: '--every',
+      value: 'TIME',
+      help: 'how often (1h)',
+      parse: (text) => checkEvery(parseDuration(text)),
+    },
+  ],
+  examples: [
+    ['rotate what is due from cron', '(crontab -l; mcpvault schedule rotate) | crontab -'],
+    [
+      'from systemd, as a user',
+      'mcpvault schedule rotate --format systemd --part timer > ~/.config/systemd/user/mcpvault-rotate.timer',
+    ],
+    ['be told every day what is due', 'mcpvault schedule rotation-due --every 1d'],
+    ['would it work at night?', 'mcpvault doctor --as-cron'],
+  ],
+}
+
+/** Registers `schedule`. */
+export function addScheduleCommand(parent: Command, context: Context, run = runSchedule): void {
+  addCommand(parent, SCHEDULE, (options) => run(options, context))
+}
+
+/** Prints a crontab line or systemd units that run a job. */
+export async function runSchedule(options: ScheduleOptions, context: Context): Promise<void> {
+  const { format = 'cron', part, everySeconds = HOUR_SECONDS } = options
+  const job = parseJob(options.job)
+  if (part !== undefined && format !== 'systemd') {
+    throw new VaultError('USAGE', 'cannot use --part: it belongs to --format systemd')
+  }
+  const command = planJob(job, options, context)
+  const printer = createPrinter(context, options)
+  if (context.host.launcher.some((path) => path.includes('/_npx/'))) {
+    printer.warn(
+      'this mcpvault lies in the cache of npx, which is cleaned now and then: install it with npm install -g',
+    )
+  }
+  const random = context.randomBytes(2)
+  const rhythm = { everySeconds, minute: (random[0] ?? 0) % 60, hour: (random[1] ?? 0) % 24 }
+  const text = format === 'cron' ? formatCron(command, rhythm) : formatUnits(command, rhythm, part)
+  if (options.json) {
+    const { unit, argv, environment } = command
+    printer.json({ job, format, every_seconds: everySeconds, unit, command: argv, environment, text })
+  } else context.stdout.write(text)
+}
+
+function parseJob(text: string): JobName {
+  if (Object.hasOwn(JOBS, text)) return text as JobName
+  throw new VaultError('USAGE', `cannot schedule that: expected one of ${Object.keys(JOBS).join(', ')}`, {
+    hints: ['mcpvault help schedule'],
+  })
+}
+
+function formatUnits(command: TimedCommand, rhythm: Rhythm, part: ScheduleOptions['part']): string {
+  const service = part === 'timer' ? [] : [formatService(command)]
+  const timer = part === 'service' ? [] : [formatTimer(command, rhythm)]
+  return [...service, ...timer].join('\n')
+}

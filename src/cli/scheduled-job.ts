@@ -1,0 +1,140 @@
+/** What a timer runs: the whole command, made so that it works without this terminal and its environment. */
+
+import { statSync } from 'node:fs'
+import { isSystemError, VaultError } from '../errors.js'
+import { rawKeyId } from '../vault/key.js'
+import { readSlots } from '../vault/slots.js'
+import type { Context } from './context.js'
+import { absolutePath } from './directories.js'
+import type { GlobalOptions } from './flags.js'
+import { defaultKeyFile, type FoundKey, findGivenKey, type GivenKey, readKeyFile } from './key-source.js'
+import { createAccess, findVault } from './open-vault.js'
+import type { TimedCommand } from './schedule-text.js'
+
+/** A job that can be scheduled. */
+export interface Job {
+  readonly summary: string
+  readonly argv: readonly string[]
+  /** The same without any effect, for `doctor --as-cron`. */
+  readonly rehearsal: readonly string[]
+  readonly needsKey: boolean
+}
+
+/** The jobs, by what the user types. */
+export const JOBS = {
+  'rotation-due': {
+    summary: 'says what is due for rotation',
+    // "Nothing is due" is no failure of a timer.
+    argv: ['rotation-due', '--exit-zero'],
+    rehearsal: ['rotation-due', '--exit-zero'],
+    needsKey: false,
+  },
+  rotate: {
+    summary: 'rotates what is due and needs no person',
+    argv: ['rotate', '--due'],
+    rehearsal: ['rotate', '--due', '--dry-run'],
+    needsKey: true,
+  },
+} as const satisfies Readonly<Record<string, Job>>
+
+/** The name of a job. */
+export type JobName = keyof typeof JOBS
+
+/** What a user's environment says that a timer's would not, and that changes what mcpvault does. */
+const CARRIED_VARIABLES = ['XDG_CONFIG_HOME', 'XDG_STATE_HOME', 'SCAVIO_BASE_URL']
+
+/**
+ * Puts together what a timer runs: absolute paths, and a key source that is there without this environment.
+ *
+ * @throws {VaultError} NOT_FOUND if there is no vault, NO_KEY if the job needs a key and none would be found.
+ */
+export function planJob(name: JobName, options: GlobalOptions, context: Context): TimedCommand {
+  const job: Job = JOBS[name]
+  const vault = findVault(options, context)
+  const source = job.needsKey ? keySource(vault, options, context) : { flags: [], environment: {} }
+  const log = options.log ?? context.env.MCPVAULT_LOG
+  const flags = [
+    ...['--vault', vault],
+    ...(log ? ['--log', absolutePath(log, context)] : []),
+    ...(options.assumeTz === undefined ? [] : ['--assume-tz', options.assumeTz]),
+    ...source.flags,
+    '--no-input',
+  ]
+  const carried = CARRIED_VARIABLES.flatMap((variable) => {
+    const value = context.env[variable]
+    return value ? [[variable, value] as const] : []
+  })
+  return {
+    unit: `mcpvault-${name}`,
+    summary: job.summary,
+    argv: [...context.host.launcher, ...job.argv, ...flags],
+    environment: { ...Object.fromEntries(carried), ...source.environment },
+  }
+}
+
+interface KeySource {
+  readonly flags: readonly string[]
+  readonly environment: Readonly<Record<string, string>>
+}
+
+/** Finds a key source that a timer has too: a file, or a program. */
+function keySource(vault: string, options: GlobalOptions, context: Context): KeySource {
+  const { env } = context
+  const found = findGivenKey(options, context, { isPassive: true, warn: () => {} })
+  if (options.envFile !== undefined && found?.path !== undefined) {
+    return { flags: ['--env-file', found.path], environment: {} }
+  }
+  const isVolatile = env.CREDENTIALS_DIRECTORY && found?.path?.startsWith(env.CREDENTIALS_DIRECTORY)
+  if (found?.path !== undefined && !isVolatile && fits(found, vault, { options, context })) return keyFile(found.path)
+  const command = env.MCP_ENCRYPTION_KEY_COMMAND
+  if (found === undefined && command) return { flags: [], environment: { MCP_ENCRYPTION_KEY_COMMAND: command } }
+  const path = defaultKeyFile(context)
+  if (found !== undefined && !found.isImplicit && isThere(path) && holdsSame(found.key, path, context))
+    return keyFile(path)
+  throw new VaultError('NO_KEY', 'cannot schedule "rotate": a timer would find no key', {
+    hints: [
+      found === undefined || found.isImplicit
+        ? 'keep the key in a file that only you can read, and give --key-file FILE'
+        : `${found.source} is not there at night: keep the key in a file that only you can read, and give --key-file FILE`,
+      'all places in order: mcpvault help environment',
+    ],
+  })
+}
+
+function keyFile(path: string): KeySource {
+  return { flags: ['--key-file', path], environment: {} }
+}
+
+interface Asking {
+  readonly options: GlobalOptions
+  readonly context: Context
+}
+
+/** A default key file may belong to another vault; one that was named is taken as it is, and `doctor --as-cron` tries it. */
+function fits(found: FoundKey<GivenKey>, vault: string, { options, context }: Asking): boolean {
+  const { key } = found
+  if (!found.isImplicit || key.type !== 'raw') return true
+  const slots = readSlots(createAccess(vault, options, { context, warn: () => {} }).store)
+  if (slots === undefined) return true
+  const kid = rawKeyId(key.bytes.reveal())
+  return slots.some((slot) => slot.type === 'raw' && slot.kid === kid)
+}
+
+function holdsSame(key: GivenKey, path: string, context: Context): boolean {
+  try {
+    const other = readKeyFile(path, context, () => {})?.key
+    return key.type === 'raw' && other?.type === 'raw' && other.bytes.reveal().equals(key.bytes.reveal())
+  } catch (error) {
+    if (error instanceof VaultError) return false
+    throw error
+  }
+}
+
+function isThere(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined
+  } catch (error) {
+    if (isSystemError(error, 'EACCES', 'ENOTDIR')) return false
+    throw error
+  }
+}
