@@ -35,6 +35,7 @@ const DOORS = [
   'clients/jsonc',
   'clients/toml',
   'crypto/age',
+  'gateway/config',
   'gateway/config-file',
   'gateway/serve',
 ]

@@ -56,9 +56,13 @@ export function formatCron(command: TimedCommand, rhythm: Rhythm): string {
 /** cron ends a command at a bare percent sign, within quotes too, and takes a backslash in front of one away. */
 function cronWord(word: string): string {
   if (/[\x00-\x1f\x7f\\]/.test(word)) {
-    throw new VaultError('INPUT', 'cannot write a crontab: a path holds a backslash or a control character', {
-      hints: ['--format systemd can say it'],
-    })
+    throw new VaultError(
+      'INPUT',
+      'cannot write a crontab: a path or the key command holds a backslash or a control character',
+      {
+        hints: ['--format systemd can say it'],
+      },
+    )
   }
   return shellWord(word).replaceAll('%', '\\%')
 }

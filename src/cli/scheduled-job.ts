@@ -15,8 +15,8 @@ import type { TimedCommand } from './schedule-text.js'
 export interface Job {
   readonly summary: string
   readonly argv: readonly string[]
-  /** The same without any effect, for `doctor --as-cron`. */
-  readonly rehearsal: readonly string[]
+  /** What shows without any effect that it would work, for `doctor --as-cron`. */
+  readonly rehearsals: readonly (readonly string[])[]
   readonly needsKey: boolean
 }
 
@@ -26,16 +26,24 @@ export const JOBS = {
     summary: 'says what is due for rotation',
     // "Nothing is due" is no failure of a timer.
     argv: ['rotation-due', '--exit-zero'],
-    rehearsal: ['rotation-due', '--exit-zero'],
+    rehearsals: [['rotation-due', '--exit-zero']],
     needsKey: false,
   },
   rotate: {
     summary: 'rotates what is due and needs no person',
     argv: ['rotate', '--due'],
-    rehearsal: ['rotate', '--due', '--dry-run'],
+    rehearsals: [
+      ['key', 'check'],
+      ['rotate', '--due', '--dry-run'],
+    ],
     needsKey: true,
   },
 } as const satisfies Readonly<Record<string, Job>>
+
+/** What a timer runs, and what rehearses it. */
+export interface PlannedJob extends TimedCommand {
+  readonly rehearsals: readonly (readonly string[])[]
+}
 
 /** The name of a job. */
 export type JobName = keyof typeof JOBS
@@ -48,7 +56,7 @@ const CARRIED_VARIABLES = ['XDG_CONFIG_HOME', 'XDG_STATE_HOME', 'SCAVIO_BASE_URL
  *
  * @throws {VaultError} NOT_FOUND if there is no vault, NO_KEY if the job needs a key and none would be found.
  */
-export function planJob(name: JobName, options: GlobalOptions, context: Context): TimedCommand {
+export function planJob(name: JobName, options: GlobalOptions, context: Context): PlannedJob {
   const job: Job = JOBS[name]
   const vault = findVault(options, context)
   const source = job.needsKey ? keySource(vault, options, context) : { flags: [], environment: {} }
@@ -68,6 +76,7 @@ export function planJob(name: JobName, options: GlobalOptions, context: Context)
     unit: `mcpvault-${name}`,
     summary: job.summary,
     argv: [...context.host.launcher, ...job.argv, ...flags],
+    rehearsals: job.rehearsals.map((argv) => [...context.host.launcher, ...argv, ...flags]),
     environment: { ...Object.fromEntries(carried), ...source.environment },
   }
 }

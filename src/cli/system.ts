@@ -12,6 +12,7 @@ import { fstatSync, readSync, statSync, write, writeSync } from 'node:fs'
 import { isSystemError, VaultError } from '../errors.js'
 import type { Context, Host, Input, Output, ProgramGroup, ProgramResult, Prompter } from './context.js'
 import { systemKeychain } from './keychain.js'
+import { ProgramGroups } from './program-groups.js'
 import type { Answer, TerminalPrompter } from './prompt.js'
 
 const WAIT_MS = 5
@@ -277,33 +278,11 @@ function runProgram(
   return { exitCode: result.status, signal: result.signal, stdout: result.stdout }
 }
 
-const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const
-const guarded = new Set<number>()
+let groups: ProgramGroups | undefined
 
 function guardGroup(pid: number): ProgramGroup {
-  if (guarded.size === 0) for (const signal of ENDING_SIGNALS) process.on(signal, endWithGroups)
-  guarded.add(pid)
-  return {
-    kill: () => killGroup(pid),
-    release() {
-      guarded.delete(pid)
-      if (guarded.size === 0) for (const signal of ENDING_SIGNALS) process.off(signal, endWithGroups)
-    },
-  }
-}
-
-function endWithGroups(signal: NodeJS.Signals): void {
-  for (const pid of guarded) killGroup(pid)
-  for (const name of ENDING_SIGNALS) process.off(name, endWithGroups)
-  process.kill(process.pid, signal)
-}
-
-function killGroup(pid: number): void {
-  try {
-    process.kill(-pid, 'SIGKILL')
-  } catch {
-    // All of it has ended by itself.
-  }
+  groups ??= new ProgramGroups(process)
+  return groups.guard(pid)
 }
 
 type SpawnResult = Pick<SpawnSyncReturns<Buffer>, 'error' | 'status' | 'signal' | 'stdout'>

@@ -128,6 +128,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import('./commands/schedule.js')).addScheduleCommand,
       },
       {
+        name: 'uses',
+        summary: 'lists who holds a credential, in which version, and who reaches it',
+        load: async () => (await import('./commands/uses.js')).addUsesCommand,
+      },
+      {
         name: 'log',
         summary: 'reads the rotation log',
         rows: [

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { readVaultId } from '../../doctor/content.js'
 import { examine, type Report } from '../../doctor/examine.js'
-import { type Finding, isTroubled } from '../../doctor/finding.js'
+import { type Finding, isTroubled, sortFindings } from '../../doctor/finding.js'
 import { describeHolder, findLocks } from '../../doctor/locks.js'
 import { type KeyState, lookingOnly, type Scene } from '../../doctor/scene.js'
 import { EXIT_CODES, VaultError } from '../../errors.js'
@@ -22,6 +22,7 @@ import { visible } from '../visible.js'
 
 /** Options of `doctor`. */
 export interface DoctorOptions extends GlobalOptions {
+  readonly asCron: boolean
   readonly breakLock: boolean
   readonly yes: boolean
 }
@@ -29,11 +30,13 @@ export interface DoctorOptions extends GlobalOptions {
 const DOCTOR: CommandShape<DoctorOptions> = {
   name: 'doctor',
   flags: [
+    { key: 'asCron', long: '--as-cron', help: 'rehearse what schedule prints, in an empty environment as cron has it' },
     { key: 'breakLock', long: '--break-lock', help: 'show who holds the lock, ask, and break it' },
     { key: 'yes', long: '--yes', help: 'do not ask, unless the holder runs on this machine' },
   ],
   examples: [
     ['is anything wrong with the vault or around it?', 'mcpvault doctor'],
+    ['would rotation work at three in the morning?', 'mcpvault doctor --as-cron'],
     ['a lock was left behind by a container that is gone', 'mcpvault doctor --break-lock'],
   ],
 }
@@ -49,9 +52,17 @@ export function addDoctorCommand(parent: Command, context: Context, run = runDoc
 export async function runDoctor(options: DoctorOptions, context: Context): Promise<number> {
   const scene = await setScene(options, context)
   if (options.breakLock) return breakLocks(scene, options, context)
+  if (options.asCron) return rehearseAsCron(scene, options, context)
   const report = examine(scene)
   await print(report, scene, { options, context })
   return isTroubled(report.findings) ? EXIT_CODES.FOUND : 0
+}
+
+async function rehearseAsCron({ access }: Scene, options: DoctorOptions, context: Context): Promise<number> {
+  const { rehearse } = await import('../rehearsal.js')
+  const findings = sortFindings(await rehearse(access, options, context))
+  await printFindings(findings, options, context)
+  return isTroubled(findings) ? EXIT_CODES.FOUND : 0
 }
 
 async function setScene(options: DoctorOptions, context: Context): Promise<Scene> {
@@ -116,7 +127,19 @@ async function print(
   { access }: Scene,
   { options, context }: { readonly options: DoctorOptions; readonly context: Context },
 ): Promise<void> {
-  const { stdout, stderr, env } = context
+  await printFindings(findings, options, context)
+  if (options.json || options.quiet) return
+  const counts = (['error', 'warning', 'note'] as const).flatMap((severity) => {
+    const count = findings.filter((finding) => finding.severity === severity).length
+    return count === 0 ? [] : [countOf(count, severity)]
+  })
+  const about = format === undefined ? '' : ` (${format} format, ${isUnlocked ? 'with' : 'without'} the key)`
+  const result = counts.length === 0 ? 'nothing to mend' : counts.join(', ')
+  context.stderr.write(`${visible(`examined "${access.store.locate('vault')}"${about}: ${result}`)}\n`)
+}
+
+async function printFindings(findings: readonly Finding[], options: DoctorOptions, context: Context): Promise<void> {
+  const { stdout, env } = context
   if (options.json) createPrinter(context, options).json(findings)
   else if (stdout.isTerminal)
     stdout.write(await drawFindings(findings, colorLevel(stdout, env, options.color), stdout.columns))
@@ -126,14 +149,6 @@ async function print(
         .map(({ severity, id, what, mend }) => `${[severity, id, what, mend].map(visible).join('\t')}\n`)
         .join(''),
     )
-  if (options.json || options.quiet) return
-  const counts = (['error', 'warning', 'note'] as const).flatMap((severity) => {
-    const count = findings.filter((finding) => finding.severity === severity).length
-    return count === 0 ? [] : [countOf(count, severity)]
-  })
-  const about = format === undefined ? '' : ` (${format} format, ${isUnlocked ? 'with' : 'without'} the key)`
-  const result = counts.length === 0 ? 'nothing to mend' : counts.join(', ')
-  stderr.write(`${visible(`examined "${access.store.locate('vault')}"${about}: ${result}`)}\n`)
 }
 
 /** A finding a paragraph: what was found, and below it the command, unbroken so that it can be copied. */

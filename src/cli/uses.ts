@@ -1,0 +1,159 @@
+/** Who holds or reaches a credential: processes, files, upstreams, timers, tokens. */
+
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { VaultError } from '../errors.js'
+import { readHolders } from '../exec/holders.js'
+import { SEARCH_TOOL } from '../search/definition.js'
+import { SEARCH_CREDENTIAL } from '../search/search.js'
+import { readFileChecked } from '../storage/read-file.js'
+import { followLinks } from '../storage/resolve-target.js'
+import { ANY_TOOL, intersectCaveats } from '../tokens/caveats.js'
+import { TokenRecords } from '../tokens/records.js'
+import type { Credential, Vault, VaultAccess } from '../vault/vault.js'
+import type { Context } from './context.js'
+import { findTimers } from './timers.js'
+
+/** One place where a credential is held, or from where it is reached. */
+export interface Use {
+  readonly kind: 'process' | 'target' | 'upstream' | 'timer' | 'token'
+  /** The process, file or token. */
+  readonly where: string
+  /** What it has of the credential. */
+  readonly what: string
+  /** The version that it holds, as far as that is known. */
+  readonly version?: number | undefined
+  /** Whether it holds another version than the current one. */
+  readonly isStale: boolean
+}
+
+/** What is asked about. */
+export interface UsesScene {
+  readonly credential: Credential
+  readonly vault: Vault
+  readonly access: VaultAccess
+  readonly context: Context
+}
+
+const MAX_FILE_BYTES = 10 * 1024 * 1024
+
+/** Finds the uses of a credential, those that hold it first. What cannot be read is told by a warning. */
+export async function findUses(scene: UsesScene): Promise<readonly Use[]> {
+  const upstreams = await findUpstreams(scene)
+  return [
+    ...findProcesses(scene),
+    ...findTargets(scene),
+    ...upstreams.map(
+      ({ name, path }): Use => ({
+        kind: 'upstream',
+        where: path,
+        what: `the upstream "${name}" gets it at each call`,
+        isStale: false,
+      }),
+    ),
+    ...findVaultTimers(scene),
+    ...findTokens(
+      scene,
+      upstreams.map(({ name }) => name),
+    ),
+  ]
+}
+
+function currentOf({ versions }: Credential): number | undefined {
+  return versions.find(({ stage }) => stage === 'current')?.version
+}
+
+/** Says which version is held, against the one that is current. */
+function holding(version: number | undefined, credential: Credential): Pick<Use, 'what' | 'version' | 'isStale'> {
+  const current = currentOf(credential)
+  if (version === undefined || current === undefined) return { what: 'holds it', isStale: false }
+  const isStale = version !== current
+  return {
+    what: isStale ? `holds version ${version}, current is ${current}` : `holds version ${version}, the current one`,
+    version,
+    isStale,
+  }
+}
+
+function findProcesses({ credential, access, context }: UsesScene): readonly Use[] {
+  return quietly(access, [], () =>
+    readHolders(access, context.host).flatMap(({ pid, command, program, credentials, isElsewhere }) => {
+      const held = credentials.filter(({ name }) => name === credential.name)
+      const place = isElsewhere ? ' on another machine or in another container' : ''
+      const doing = program === undefined ? command : `${command} ${program}`
+      return held.map(({ version }): Use => {
+        return { kind: 'process', where: `pid ${pid} (${doing})${place}`, ...holding(version, credential) }
+      })
+    }),
+  )
+}
+
+function findTargets({ credential }: UsesScene): readonly Use[] {
+  const targets = credential.policy?.targets ?? []
+  return targets.map((target) => ({
+    kind: 'target',
+    where: target,
+    what: 'gets every new value when it is rotated',
+    isStale: false,
+  }))
+}
+
+interface FoundUpstream {
+  readonly name: string
+  readonly path: string
+}
+
+async function findUpstreams({ credential, access, context }: UsesScene): Promise<readonly FoundUpstream[]> {
+  const path = join(dirname(followLinks(access.store.locate('vault'))), 'mcpvault.json')
+  if (!existsSync(path)) return []
+  // Loaded here: what checks the configuration is slow to load, and most vaults have none.
+  const { parseConfig } = await import('../gateway/config.js')
+  return quietly(access, [], () => {
+    const what = 'configuration'
+    const file = readFileChecked(path, { what, maxBytes: MAX_FILE_BYTES, host: context.host })
+    const { upstreams } = parseConfig(file?.bytes.toString('utf8') ?? '', path, () => true)
+    return upstreams
+      .filter(({ credentials }) => credentials.some((name) => name === credential.name))
+      .map(({ name }) => ({ name, path }))
+  })
+}
+
+function findVaultTimers({ access, context }: UsesScene): readonly Use[] {
+  const path = access.store.locate('vault')
+  return findTimers([path, followLinks(path)], context).map(({ where, command }) => ({
+    kind: 'timer',
+    where,
+    what: `runs "${command}" on this vault`,
+    isStale: false,
+  }))
+}
+
+function findTokens({ credential, vault, access, context }: UsesScene, upstreams: readonly string[]): readonly Use[] {
+  const reaches = (tool: string): boolean =>
+    tool === ANY_TOOL ||
+    (credential.name === SEARCH_CREDENTIAL && tool === SEARCH_TOOL) ||
+    upstreams.some((upstream) => tool.startsWith(`${upstream}/`))
+  const isReachable = credential.name === SEARCH_CREDENTIAL || upstreams.length > 0
+  if (!isReachable) return []
+  return quietly(access, [], () =>
+    TokenRecords.open(access.store, vault)
+      .live(context.now())
+      .flatMap(({ id, label, caveats }): readonly Use[] => {
+        const tools = intersectCaveats(caveats).tools.filter(reaches)
+        const named = label === undefined ? `token ${id}` : `token ${id} (${label})`
+        if (tools.length === 0) return []
+        return [{ kind: 'token', where: named, what: `reaches it by ${tools.join(', ')}`, isStale: false }]
+      }),
+  )
+}
+
+/** Something that cannot be read does not hide the rest. */
+function quietly<T>({ warn }: Pick<VaultAccess, 'warn'>, otherwise: T, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (!(error instanceof VaultError)) throw error
+    warn(error.message)
+    return otherwise
+  }
+}
