@@ -17,6 +17,7 @@ export function sideFiles(locate: (name: DocumentName) => string): ReadonlyMap<s
     [followLinks(locate('log')), 'the rotation log'],
     [followLinks(locate('tokens')), 'the token records'],
     [join(dirname(vault), 'mcp_holders.jsonl'), 'the registry of holders'],
+    [join(dirname(vault), 'mcp_adopted.jsonl'), 'the list of adopted entries'],
     [`${vault}.lock`, 'the lock of the vault'],
     [`${vault}.bak`, 'the generation before of the vault'],
     [`${vault}.tutorial.bak`, 'what the vault was before its upgrade'],

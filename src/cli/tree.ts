@@ -77,6 +77,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import('./commands/import.js')).addImportCommand,
       },
       {
+        name: 'adopt',
+        summary: 'moves plain-text keys of MCP client configs into the vault',
+        load: async () => (await import('./commands/adopt.js')).addAdoptCommand,
+      },
+      {
         name: 'export',
         summary: 'prints all values, in plain text or as a tutorial vault',
         load: async () => (await import('./commands/export.js')).addExportCommand,

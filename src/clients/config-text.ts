@@ -39,6 +39,8 @@ export interface ConfigText {
   get(path: ConfigPath): ConfigValue | undefined
   /** Where a value's own text stands; undefined for nothing, and for a TOML table that has no single place. */
   spanOf(path: ConfigPath): TextSpan | undefined
+  /** Where everything of an entry stands; empty where it cannot be told apart from what is around it. */
+  regionsOf(path: ConfigPath): readonly TextRegion[]
   /**
    * Replaces a value, or adds a member to an object or table.
    *
@@ -49,6 +51,11 @@ export interface ConfigText {
   insert(path: ConfigPath, value: ConfigValue): ConfigText
   /** Removes a member or an element. @throws {VaultError} INPUT if nothing stands there. */
   remove(path: ConfigPath): ConfigText
+}
+
+/** A part of an entry's text; the key names it among the entry's parts, also after an edit. */
+export interface TextRegion extends TextSpan {
+  readonly key: string
 }
 
 /** A replacement of a part of a text. */

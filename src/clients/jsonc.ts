@@ -12,6 +12,7 @@ import {
   isRecord,
   noPlace,
   positionOf,
+  type TextRegion,
   type TextSpan,
   valueAt,
 } from './config-text.js'
@@ -94,6 +95,11 @@ class JsoncText implements ConfigText {
   spanOf(path: ConfigPath): TextSpan | undefined {
     const node = this.#find(path)
     return node && this.#spanOf(node)
+  }
+
+  regionsOf(path: ConfigPath): readonly TextRegion[] {
+    const span = this.spanOf(path)
+    return span === undefined ? [] : [{ key: 'value', ...span }]
   }
 
   set(path: ConfigPath, value: ConfigValue): ConfigText {

@@ -11,6 +11,7 @@ import {
   checkEdit,
   noPlace,
   positionOf,
+  type TextRegion,
   type TextSpan,
   valueAt,
 } from './config-text.js'
@@ -160,6 +161,23 @@ class TomlText implements ConfigText {
   spanOf(path: ConfigPath): TextSpan | undefined {
     const place = this.#find(path)
     return place && this.#spanOf(place.node)
+  }
+
+  regionsOf(path: ConfigPath): readonly TextRegion[] {
+    const span = this.spanOf(path)
+    if (span !== undefined) return [{ key: 'value', ...span }]
+    const sections = this.#parts.sections.filter(({ path: own }) => path.every((part, index) => own[index] === part))
+    // Rows like `a.b.c = 1` of a table above are scattered, so that no part of the text is the entry's own.
+    const isOwn = (place: Place): boolean =>
+      !path.every((part, index) => place.path[index] === part) || sections.some((one) => one === place.owner)
+    const rows = [...this.#parts.places.values()].filter(({ owner }) => 'rows' in owner)
+    if (!rows.every(isOwn)) return []
+    return sections.flatMap(({ path: own, header, rows: [...rows] }) => {
+      if (header === undefined) return []
+      const last = rows.at(-1)
+      const end = lineEnd(this.text, last === undefined ? header.end : this.#spanOf(last).end)
+      return [{ key: JSON.stringify(own), start: header.start, end }]
+    })
   }
 
   set(path: ConfigPath, value: ConfigValue): ConfigText {

@@ -15,6 +15,7 @@ const STAND_FOR: readonly (readonly [RegExp, string])[] = [
   [/^(mcpvault (?:store|rotate) scavio_api_key) .*$/gm, 'new-scavio-key | $1 --stdin'],
   [/^0 6 \* \* \* +\/usr\/local\/bin\/(.*) --vault \S+$/gm, '$1'],
   [/^export MCP_ENCRYPTION_KEY=….*$/gm, ''],
+  [/^mcpvault adopt(| --undo) +#.*$/gm, 'mcpvault adopt$1 --yes'],
 ]
 
 const PROGRAMS = {
@@ -85,11 +86,15 @@ describe('the README', () => {
         blockWith('mcpvault exec'),
         'echo GITHUB_TOKEN=ghp_x > .env',
         blockWith('mcpvault import .env'),
+        `mkdir .cursor; echo '{"mcpServers":{"x":{"command":"y","env":{"X_TOKEN":"hunter2"}}}}' > .cursor/mcp.json`,
+        blockWith('mcpvault adopt'),
+        'grep hunter2 .cursor/mcp.json',
       ].join('\n')
       const { status, output } = await run(session)
       expect(output).toContain('Results: 5')
       expect(output).toContain('rotated "scavio_api_key" to version 3')
       expect(output).toContain('rolled "scavio_api_key" back')
+      expect(output).toContain('adopted 1 secret as 1 credential')
       expect(status, output).toBe(0)
     } finally {
       await standIn.close()
@@ -101,6 +106,7 @@ describe('the README', () => {
       'policy set',
       'mcpvault init',
       'mcpvault import',
+      'mcpvault adopt',
       'new-key.txt',
       '--within 7d',
       '--version previous',
