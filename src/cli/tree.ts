@@ -210,6 +210,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import('./commands/inject.js')).addInjectCommand,
       },
       {
+        name: 'headers',
+        summary: "prints headers for Claude Code's headersHelper",
+        load: async () => (await import('./commands/headers.js')).addHeadersCommand,
+      },
+      {
         name: 'serve',
         summary: 'stands in front of MCP servers: checks tokens, puts credentials in',
         load: async () => (await import('./commands/serve.js')).addServeCommand,

@@ -50,6 +50,9 @@ export function refusalOf(
   findings: readonly SecretFinding[],
   client: ClientName | undefined,
 ): string | undefined {
+  if (findings.some(({ value }) => value.includes('\0') || !value.isWellFormed() || value.length > 250_000)) {
+    return 'a secret in it is no text that a program could be given'
+  }
   if (server.transport === 'unknown') return 'it has neither a command nor a URL'
   if (server.transport === 'stdio') return refusalOfCommand(server, findings)
   if (findings.some(({ field }) => field.kind === 'env' || field.kind === 'argument')) {

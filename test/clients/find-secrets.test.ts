@@ -92,11 +92,11 @@ describe('a secret is found', () => {
 describe('no secret is', () => {
   it('a reference to one', () => {
     const texts = [
-      '${TOKEN}',
-      '${env:TOKEN}',
-      '${input:token}',
+      `\${TOKEN}`,
+      `\${env:TOKEN}`,
+      `\${input:token}`,
       '$TOKEN',
-      '${vault:x}',
+      `\${vault:x}`,
       '{{ vault "x" }}',
       'op://a/b/c',
     ]

@@ -59,6 +59,21 @@ describe('exec', () => {
     expect(Object.values(seen)).not.toContain(KEY)
   })
 
+  it('fills references in arguments when it is told to, and only then', async () => {
+    const home = await Home.make()
+    const words = ['--', '{{ vault "key" }}', 'a={{ vault "other" }}{{ vault "key" }}', '{{ "{{" }}']
+    const argv = ['--', NODE, '-p', 'JSON.stringify(process.argv.slice(1))', ...words]
+    expect(JSON.parse(home.run(['exec', '--fill-args', ...argv]).stdout)).toEqual([
+      VALUE,
+      `a=another-secret-value${VALUE}`,
+      '{{',
+    ])
+    expect(JSON.parse(home.run(['exec', ...argv]).stdout)).toEqual(words.slice(1))
+    for (const word of ['{{ vault "none" }}', '{{ nothing }}', '{{ vault "key" "previous" }}'])
+      expect(home.run(['exec', '--fill-args', '--', 'touch', 'made', word])).toMatchObject({ stdout: '' })
+    expect(existsSync(join(home.path, 'made'))).toBe(false)
+  })
+
   it('reads the same in every spelling, and takes nothing behind -- for its own', async () => {
     const home = await Home.make()
     const lines = [

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { closeSync } from 'node:fs'
 import { VaultError } from '../../errors.js'
+import { type ArgumentTemplates, argumentCredentials, fillArguments, parseArguments } from '../../exec/arguments.js'
 import {
   type Assignment,
   checkVariables,
@@ -28,6 +29,8 @@ export interface ExecOptions extends GlobalOptions {
   /** Credentials that go into files, whose paths go into variables. */
   readonly files: readonly Assignment[]
   readonly mask: boolean
+  /** Whether arguments hold references to credentials. */
+  readonly fillArgs: boolean
   readonly allowDangerousEnv: boolean
   /** The program and its arguments; undefined without `--`. */
   readonly program?: readonly string[]
@@ -54,6 +57,11 @@ const EXEC: CommandShape<ExecOptions> = {
       parse: parseAssignment,
     },
     { key: 'mask', long: '--mask', help: 'take the values out of what the program prints' },
+    {
+      key: 'fillArgs',
+      long: '--fill-args',
+      help: 'fill {{ vault "NAME" }} in the arguments, which other users can read',
+    },
     {
       key: 'allowDangerousEnv',
       long: '--allow-dangerous-env',
@@ -89,8 +97,10 @@ export async function runExec(options: ExecOptions, context: Context): Promise<n
     { allowDangerous },
   )
   sweepPrivateFolders(context)
-  const run = { options, context, program }
-  if (assigned.length > 0) return runWith(await borrowFor(assigned, options, context), run)
+  const run: Run = { options, context, program }
+  const templates = options.fillArgs ? parseArguments(program) : undefined
+  const names = [...assigned.map(({ name }) => name), ...argumentCredentials(templates ?? [])]
+  if (names.length > 0) return runWith(await borrowFor(names, options, context), { ...run, templates })
   const relay = new SignalRelay((name, listener) => context.onSignal(name, listener))
   try {
     return (await start(childEnvironment(context.env), { ...run, relay })).status
@@ -103,6 +113,8 @@ interface Run {
   readonly options: ExecOptions
   readonly context: Context
   readonly program: readonly string[]
+  /** The program's words as they are to be filled; undefined when they are taken as they stand. */
+  readonly templates?: ArgumentTemplates | undefined
 }
 
 interface Lent {
@@ -110,15 +122,16 @@ interface Lent {
   readonly loan: Loan
 }
 
-async function borrowFor(assigned: readonly Assignment[], options: ExecOptions, context: Context): Promise<Lent> {
+async function borrowFor(names: readonly string[], options: ExecOptions, context: Context): Promise<Lent> {
   const { vault, access } = await openForReading(options, context, 'needed')
   // The program would inherit the descriptor, and could read the key from it once more.
   if (options.keyFd !== undefined && options.keyFd > 2) closeQuietly(options.keyFd)
-  const names = assigned.map(({ name }) => name)
   return { access, loan: borrow(names, vault, context.now()) }
 }
 
-async function runWith({ access, loan }: Lent, run: Run): Promise<number> {
+async function runWith({ access, loan }: Lent, { templates, ...given }: Run): Promise<number> {
+  const filled = templates && fillArguments(templates, (name) => loan.valueOf(name))
+  const run = { ...given, program: filled ?? given.program }
   const { options, context, program } = run
   const texts = variableTexts(options.variables, loan)
   const relay = new SignalRelay((name, listener) => context.onSignal(name, listener))

@@ -105,7 +105,7 @@ describe('adopt', () => {
     expect((await succeed(world, 'list')).trim().split('\n')).toHaveLength(1)
     expect(world.stderr).toBe('')
     expect(read(world, '.cursor/mcp.json')).toContain('"--token={{ vault \\"github_token\\" }}"')
-    expect(read(world, '.vscode/mcp.json')).toContain('"Bearer ${env:GITHUB_TOKEN}"')
+    expect(read(world, '.vscode/mcp.json')).toContain(`"Bearer \${env:GITHUB_TOKEN}"`)
     for (const file of ['.mcp.json', '.cursor/mcp.json', '.vscode/mcp.json'])
       expect(read(world, file)).not.toContain(TOKEN)
   })
@@ -251,7 +251,7 @@ describe('a config that cannot be adopted', () => {
     expect(await json(world, 'adopt', 'claude_desktop_config.json', '--yes')).toMatchObject({ adopted: [] })
     expect(world.stderr).toContain('Claude Desktop calls no servers by URL')
     await succeed(world, 'adopt', 'some.json', '--client', 'cursor', '--yes')
-    expect(read(world, 'some.json')).toContain('{"X-Api-Key":"${env:R_API_KEY}"}')
+    expect(read(world, 'some.json')).toContain(`{"X-Api-Key":"\${env:R_API_KEY}"}`)
     expect(world.stderr).toContain('start Cursor with its variables: mcpvault exec -e R_API_KEY=r_api_key -- cursor')
   })
 
