@@ -51,6 +51,7 @@ async function play(format) {
   await run(['load', 'name'])
   await run(['rotation-due', 'name'], [1])
   await run(['policy', 'show', 'name'])
+  await run(['uses', 'name'])
   if (format === 'native') {
     await run(['policy', 'set', 'name', '--max-age', '7d'])
     await run(['policy', 'clear', 'name'])
@@ -88,6 +89,8 @@ async function play(format) {
   await run(['remove', 'other', '--yes'])
   writeFileSync(join(folder, '.env'), 'NAME=value\n')
   await run(['import', '.env'])
+  await run(['scan', '.env'])
+  await run(['schedule', 'rotation-due'])
   // What is examined may be found wanting.
   await run(['doctor'], [0, 1])
   if (existsSync(join(directory, 'run-restore.js'))) {

@@ -297,6 +297,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import('./commands/restore.js')).addRestoreCommand,
       },
       {
+        name: 'scan',
+        summary: 'looks for values of the vault in files and in git',
+        load: async () => (await import('./commands/scan.js')).addScanCommand,
+      },
+      {
         name: 'status',
         summary: 'shows how old everything is, what is due next and what is alive',
         load: async () => (await import('./commands/status.js')).addStatusCommand,

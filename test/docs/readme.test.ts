@@ -101,6 +101,15 @@ describe('the README', () => {
     }
   })
 
+  it('looks for values in files and in git as it is written', async () => {
+    const block = blockWith('mcpvault scan')
+    const { status, output } = await createHome({})(
+      ['mcpvault init', 'mkdir projects', 'git init -q .', block].join('\n'),
+    )
+    expect(status, output).toBe(0)
+    expect(output).toContain('wrote the hook')
+  })
+
   it('leaves no block untried', () => {
     const tried = [
       'policy set',
@@ -112,6 +121,7 @@ describe('the README', () => {
       '--version previous',
       'token narrow',
       'mcpvault exec',
+      'mcpvault scan',
       'npm ci',
     ]
     for (const block of blocks)

@@ -25,6 +25,8 @@ export class TestWorld {
   readonly directory: string
   readonly env: Record<string, string | undefined>
   nowMs: number
+  /** The working directory. */
+  cwd: string
   /** What stdin gives; undefined is a closed stdin. */
   stdin: string | Buffer | undefined
   /** Which streams are terminals. */
@@ -38,6 +40,7 @@ export class TestWorld {
 
   constructor(options: TestWorldOptions = {}) {
     this.directory = options.directory ?? temporaryDirectory()
+    this.cwd = this.directory
     this.env = { ...options.env }
     this.nowMs = options.nowMs ?? TEST_NOW_MS
   }
@@ -90,7 +93,7 @@ export class TestWorld {
       },
       keychain: real.keychain,
       env,
-      cwd: directory,
+      cwd: this.cwd,
       home: directory,
       host: {
         pid: real.host.pid,
