@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { VaultError } from '../errors.js'
 import { registerHolder } from '../exec/holders.js'
 import { followLinks } from '../storage/resolve-target.js'
+import { requireTrust } from '../vault/trust.js'
 import type { VaultAccess } from '../vault/vault.js'
 import { AuditLog } from './audit.js'
 import type { ChildWorld } from './child-link.js'
@@ -105,8 +106,11 @@ export class GatewayCore {
   }
 
   #configure(): void {
-    const file = readConfigFile(this.#options.config, this.loader.vault())
+    const vault = this.loader.vault()
+    const file = readConfigFile(this.#options.config, vault)
     requireApproval(file)
+    // Whoever makes a vault approves in it what he likes, and a configuration names programs.
+    requireTrust(vault, `use "${file.path}"`)
     for (const dropped of this.upstreams.configure(this.#chosen(file.config))) void dropped.close(DROPPED_GRACE_MS)
   }
 

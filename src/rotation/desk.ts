@@ -1,5 +1,8 @@
 import { describeProcess } from '../storage/owner.js'
-import type { ProcessOwner, VaultAccess } from '../vault/vault.js'
+import { openVault } from '../vault/open.js'
+import { requireTrust } from '../vault/trust.js'
+import type { ProcessOwner, RotationPlan, VaultAccess } from '../vault/vault.js'
+import { isMadeUpstream } from './plan.js'
 import type { RotationWorld } from './programs.js'
 
 /** All that a rotation needs: the vault, the world that programs run in, and somebody to tell. */
@@ -13,4 +16,31 @@ export interface RotationDesk {
 /** Names this process for the journal. @throws {VaultError} UNSAFE if processes cannot be told apart here */
 export function selfOf({ world }: RotationDesk): ProcessOwner {
   return describeProcess(world.host)
+}
+
+/** Who waits for a step, and what others are told meanwhile: the step's name, a colon, and what happens. */
+export interface Step {
+  readonly desk: RotationDesk
+  readonly sentence: string
+}
+
+/**
+ * Runs a program that the vault names, or writes a file that it names, for a vault that somebody has confirmed.
+ *
+ * @throws {VaultError} UNSAFE, and what `work` throws
+ */
+export async function takeStep<T>({ desk, sentence }: Step, work: () => Promise<T>): Promise<T> {
+  requireTrust(openVault(desk.access), `take the step "${sentence.split(':', 1)[0]}"`)
+  return desk.during(sentence, work)
+}
+
+/**
+ * Refuses at the beginning what {@link takeStep} would refuse half-way.
+ *
+ * @throws {VaultError} UNSAFE if a plan runs programs or writes files and nobody has confirmed the vault
+ */
+export function requireTrustFor(plan: RotationPlan, what: string, { access }: Pick<RotationDesk, 'access'>): void {
+  const { verify, targets, onRotate } = plan
+  const isPlain = !isMadeUpstream(plan) && verify === undefined && targets.length === 0 && onRotate === undefined
+  if (!isPlain) requireTrust(openVault(access), what)
 }

@@ -3,7 +3,7 @@ import { changeVault } from '../vault/change.js'
 import { shellWord } from '../vault/name.js'
 import { openVault } from '../vault/open.js'
 import type { Rotation } from '../vault/vault.js'
-import type { RotationDesk } from './desk.js'
+import { type RotationDesk, takeStep } from './desk.js'
 import { runHook } from './hook.js'
 import { parseHook, parseTarget } from './spec.js'
 import { writeTarget } from './target.js'
@@ -37,7 +37,7 @@ export async function followRotation(following: Following): Promise<void> {
   const { onRotate } = plan
   if (failures.length === 0 && onRotate !== undefined) {
     await attempt(() =>
-      desk.during(`targets: running the hook of "${name}"`, () =>
+      takeStep({ desk, sentence: `targets: running the hook of "${name}"` }, () =>
         runHook(parseHook(onRotate), { credential: name, version }, desk.world),
       ),
     )
@@ -75,7 +75,7 @@ async function writeTargets(
   try {
     for (const target of plan.targets) {
       await attempt(() =>
-        desk.during(`targets: writing the value of "${name}" to ${target}`, () =>
+        takeStep({ desk, sentence: `targets: writing the value of "${name}" to ${target}` }, () =>
           writeTarget(parseTarget(target), value, desk.world),
         ),
       )

@@ -10,8 +10,9 @@ import { VaultError } from '../errors.js'
 import { changeVault } from '../vault/change.js'
 import { shellWord } from '../vault/name.js'
 import { openVault } from '../vault/open.js'
+import { requireTrust } from '../vault/trust.js'
 import type { CredentialVersion, Vault } from '../vault/vault.js'
-import type { RotationDesk } from './desk.js'
+import { type RotationDesk, takeStep } from './desk.js'
 import { revokeValue } from './provider.js'
 import { parseProvider } from './spec.js'
 
@@ -98,6 +99,8 @@ export async function confirmRetired(
 async function retireOne({ name, version }: Retiring, desk: RotationDesk): Promise<void> {
   const { access } = desk
   if (version.revoker === 'provider') {
+    // That no program may run is no failure of the provider's.
+    requireTrust(openVault(access), `revoke version ${version.version} of "${name}"`)
     try {
       await revoke({ name, version }, desk)
     } catch (error) {
@@ -133,7 +136,7 @@ async function revoke({ name, version }: Retiring, desk: RotationDesk): Promise<
   try {
     // An import may have brought an old value back: revoking it would kill the live one.
     if (current.reveal().equals(revoked.reveal())) return
-    await desk.during(`retire: asking the provider to revoke version ${number} of "${name}"`, () =>
+    await takeStep({ desk, sentence: `retire: asking the provider to revoke version ${number} of "${name}"` }, () =>
       revokeValue(provider, request, world),
     )
   } finally {

@@ -1,7 +1,7 @@
 import { changeVault } from '../vault/change.js'
 import { openVault } from '../vault/open.js'
 import type { RollbackOptions, RotatedVersion, Rotation } from '../vault/vault.js'
-import { type RotationDesk, selfOf } from './desk.js'
+import { requireTrustFor, type RotationDesk, selfOf } from './desk.js'
 import { followRotation } from './follow.js'
 import { makePlan, revokerOf } from './plan.js'
 import { inTheWay, judgeRotation } from './stuck.js'
@@ -23,6 +23,8 @@ export async function rollBack(name: string, options: RollBackOptions, desk: Rot
   const { to, reason, graceSeconds } = options
   const hasMore = targets.length > 0 || onRotate !== undefined
   const plan = { provider, verify: undefined, targets, onRotate, graceSeconds, reason }
+  // A rollback asks no provider.
+  if (hasMore) requireTrustFor(plan, `roll "${name}" back`, desk)
   const owner = hasMore ? selfOf(desk) : undefined
   const then = hasMore
     ? { name, id: access.randomBytes(16).toString('hex'), owner, isCreateUnknown: false, plan }

@@ -7,7 +7,7 @@ import { openVault } from '../vault/open.js'
 import type { RotatedVersion, Rotation } from '../vault/vault.js'
 import { probeValue } from './probe.js'
 import { type CreatedValue, createValue, isRefusal, revokeValue } from './provider.js'
-import type { RotationDesk } from './desk.js'
+import { type RotationDesk, takeStep } from './desk.js'
 import { followRotation } from './follow.js'
 import { isMadeUpstream, revokerOf } from './plan.js'
 import { retireOlder } from './retire.js'
@@ -73,7 +73,7 @@ async function askProvider(job: Job): Promise<CreatedValue> {
   const { name, plan } = rotation
   const current = openVault(desk.access).load(name, { nowMs: desk.access.now() })
   try {
-    return await desk.during(`obtain: asking the provider for a new value of "${name}"`, () =>
+    return await takeStep({ desk, sentence: `obtain: asking the provider for a new value of "${name}"` }, () =>
       createValue(parseProvider(plan.provider), { ...requestOf(rotation), current }, desk.world),
     )
   } catch (error) {
@@ -129,7 +129,7 @@ async function verify(job: Job, value: Secret): Promise<RotationOutcome> {
   }
   const probe = parseProbe(plan.verify)
   try {
-    await desk.during(`verify: trying the new value of "${name}"`, () =>
+    await takeStep({ desk, sentence: `verify: trying the new value of "${name}"` }, () =>
       probeValue(probe, { credential: name, version, value }, desk.world),
     )
   } catch (error) {
@@ -184,7 +184,7 @@ async function revokePending(job: Job): Promise<void> {
   const revoked = readPending(job)
   const current = vault.load(name, { nowMs: desk.access.now() })
   try {
-    await desk.during(`abort: asking the provider to revoke the unused value of "${name}"`, () =>
+    await takeStep({ desk, sentence: `abort: asking the provider to revoke the unused value of "${name}"` }, () =>
       revokeValue(parseProvider(plan.provider), { ...requestOf(rotation), handle, current, revoked }, desk.world),
     )
   } catch (error) {

@@ -12,7 +12,7 @@ import { VaultError } from '../errors.js'
 import { shellWord } from '../vault/name.js'
 import { changeVault } from '../vault/change.js'
 import type { Rotation, RotationPlan } from '../vault/vault.js'
-import { type RotationDesk, selfOf } from './desk.js'
+import { requireTrustFor, type RotationDesk, selfOf } from './desk.js'
 import { isMadeUpstream } from './plan.js'
 import { discardPending, finishRotation, type Job, type RotationOutcome, type ValueSource } from './staged-steps.js'
 import { describeStop, inTheWay, judgeRotation, liveVersion, waysOut } from './stuck.js'
@@ -39,6 +39,7 @@ export interface RotationRequest {
  */
 export async function startRotation(request: RotationRequest, desk: RotationDesk): Promise<RotationOutcome> {
   const { name, plan } = request
+  requireTrustFor(plan, `rotate "${name}"`, desk)
   const owner = selfOf(desk)
   const id = desk.access.randomBytes(16).toString('hex')
   const isCreateUnknown = isMadeUpstream(plan) && !request.isIdempotent
@@ -83,7 +84,9 @@ export async function resumeRotation(
     }
     const { plan } = found
     const changed = { targets: targets.length > 0 ? targets : plan.targets, onRotate: onRotate ?? plan.onRotate }
-    return staged.assign(found, { owner, plan: { ...plan, ...changed } })
+    const next = { ...plan, ...changed }
+    requireTrustFor(next, `resume the rotation of "${name}"`, desk)
+    return staged.assign(found, { owner, plan: next })
   })
   return finishRotation({ rotation, desk, giveValue })
 }
@@ -118,6 +121,8 @@ export async function abortRotation(name: string, options: AbortOptions, desk: R
         hints: waysOut(stopped),
       })
     }
+    // The provider is asked to revoke what is pending.
+    if (stopped.stage === 'verify') requireTrustFor(stopped.plan, `${action} "${name}"`, desk)
     return staged.assign(stopped, { owner })
   })
   const job: Job = { rotation, desk, giveValue: undefined }

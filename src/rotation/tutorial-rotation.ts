@@ -4,7 +4,7 @@ import { VaultError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import { changeVault } from '../vault/change.js'
 import { openVault } from '../vault/open.js'
-import type { RotationDesk } from './desk.js'
+import { type RotationDesk, takeStep } from './desk.js'
 import { runHook } from './hook.js'
 import { probeValue } from './probe.js'
 import { createValue, revokeValue } from './provider.js'
@@ -87,7 +87,7 @@ async function obtain({ request, desk, id, current }: TutorialJob): Promise<Made
   const asked = { credential: name, version: undefined, idempotencyKey: id, current }
   if (provider.kind === 'generate') return createValue(provider, asked, desk.world)
   try {
-    return await desk.during(`obtain: asking the provider for a new value of "${name}"`, () =>
+    return await takeStep({ desk, sentence: `obtain: asking the provider for a new value of "${name}"` }, () =>
       createValue(provider, asked, desk.world),
     )
   } catch (error) {
@@ -101,7 +101,7 @@ async function verify(job: TutorialJob, made: Made): Promise<boolean> {
   if (plan.verify === undefined) return false
   const probe = parseProbe(plan.verify)
   try {
-    await desk.during(`verify: trying the new value of "${name}"`, () =>
+    await takeStep({ desk, sentence: `verify: trying the new value of "${name}"` }, () =>
       probeValue(probe, { credential: name, version: undefined, value: made.value }, desk.world),
     )
     return true
@@ -120,7 +120,7 @@ async function giveBack({ request, desk, id, current }: TutorialJob, { value, ha
   if (provider.kind !== 'command') return
   const asked = { credential: name, version: undefined, idempotencyKey: id, handle, current, revoked: value }
   try {
-    await desk.during(`abort: asking the provider to revoke the unused value of "${name}"`, () =>
+    await takeStep({ desk, sentence: `abort: asking the provider to revoke the unused value of "${name}"` }, () =>
       revokeValue(provider, asked, desk.world),
     )
   } catch (error) {
@@ -133,13 +133,13 @@ async function follow({ request, desk }: TutorialJob, value: Secret): Promise<vo
   const { name, plan } = request
   try {
     for (const target of plan.targets) {
-      await desk.during(`targets: writing the value of "${name}" to ${target}`, () =>
+      await takeStep({ desk, sentence: `targets: writing the value of "${name}" to ${target}` }, () =>
         writeTarget(parseTarget(target), value, desk.world),
       )
     }
     const { onRotate } = plan
     if (onRotate === undefined) return
-    await desk.during(`targets: running the hook of "${name}"`, () =>
+    await takeStep({ desk, sentence: `targets: running the hook of "${name}"` }, () =>
       runHook(parseHook(onRotate), { credential: name, version: undefined }, desk.world),
     )
   } catch (error) {
