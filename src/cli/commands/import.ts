@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { dirname, join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { VaultError } from '../../errors.js'
@@ -15,6 +16,7 @@ import type { VaultKey } from '../../vault/key.js'
 import { openVault } from '../../vault/open.js'
 import type { VaultAccess } from '../../vault/vault.js'
 import { addCommand } from '../command.js'
+import { isClientConfig, readConfigSource } from '../config-source.js'
 import type { Context } from '../context.js'
 import { type CommandShape, type GlobalOptions, oneOf, wholeNumber } from '../flags.js'
 import { findGivenKey } from '../key-source.js'
@@ -26,7 +28,7 @@ import { readFileOrPipe } from '../read-value.js'
 /** Options of `import`. */
 export interface ImportOptions extends GlobalOptions {
   readonly file: string
-  readonly format?: SourceKind
+  readonly format?: FileKind
   readonly dryRun: boolean
   readonly onConflict?: OnConflict
   readonly prefix?: string
@@ -35,17 +37,26 @@ export interface ImportOptions extends GlobalOptions {
   readonly fromKeyFd?: number
 }
 
+/** What a file can be imported as, the config of an MCP client too. */
+type FileKind = SourceKind | 'mcp'
+
+/** A file taken in. */
+type FileSource = Pick<ImportSource, 'values'> & { readonly kind: FileKind }
+
 const MAX_SOURCE_BYTES = 64 * 1024 * 1024
 
-const KINDS: Readonly<Record<SourceKind, string>> = {
+const KINDS: Readonly<Record<FileKind, string>> = {
   env: 'a .env file',
   json: 'a JSON file',
   vault: 'a tutorial vault',
+  mcp: 'the config of an MCP client',
 }
 
 const IMPORT: CommandShape<ImportOptions> = {
   name: 'import',
-  positionals: [{ key: 'file', arity: 'one', help: 'a .env file, a JSON object or a tutorial vault; "-" is stdin' }],
+  positionals: [
+    { key: 'file', arity: 'one', help: 'a .env file, a JSON object, a tutorial vault or mcp.json; "-" is stdin' },
+  ],
   flags: [
     { key: 'dryRun', long: '--dry-run', help: 'say what would happen to which name, and change nothing' },
     {
@@ -61,8 +72,8 @@ const IMPORT: CommandShape<ImportOptions> = {
       key: 'format',
       long: '--format',
       value: 'FORMAT',
-      help: 'env, json or vault, instead of looking at the content',
-      parse: oneOf('env', 'json', 'vault'),
+      help: 'env, json, vault or mcp, instead of looking at the content',
+      parse: oneOf('env', 'json', 'vault', 'mcp'),
     },
     {
       key: 'fromKeyFile',
@@ -122,18 +133,24 @@ export async function runImport(options: ImportOptions, context: Context): Promi
   }
 }
 
-async function readSource(options: ImportOptions, context: Context, access: VaultAccess): Promise<ImportSource> {
+async function readSource(options: ImportOptions, context: Context, access: VaultAccess): Promise<FileSource> {
   const isStdin = options.file === '-'
   const path = resolve(context.cwd, options.file)
   const bytes = isStdin
     ? await context.stdin.readAll(MAX_SOURCE_BYTES)
     : readFileOrPipe(path, MAX_SOURCE_BYTES, 'values')
+  const label = isStdin ? 'stdin' : options.file
+  const prefix = options.prefix ?? ''
   try {
+    const { format } = options
+    if (format === 'mcp' || (format === undefined && isUtf8(bytes) && isClientConfig(bytes.toString('utf8')))) {
+      return { kind: 'mcp', values: await readConfigSource(bytes.toString('utf8'), { label, prefix }) }
+    }
     return readImportSource(bytes, {
-      label: isStdin ? 'stdin' : options.file,
-      kind: options.format,
+      label,
+      kind: format,
       allowEmpty: options.allowEmpty,
-      prefix: options.prefix ?? '',
+      prefix,
       findKey: () => findSourceKey(options, context, access),
       findDates: (names) => (isStdin ? new Map() : readDatesBeside(path, names, { context, access })),
     })
@@ -190,7 +207,7 @@ async function reportPlan(steps: readonly ImportStep[], options: ImportOptions, 
 
 function report(
   steps: readonly ImportStep[],
-  kind: SourceKind,
+  kind: FileKind,
   { options, context }: { readonly options: ImportOptions; readonly context: Context },
 ): void {
   const count = (fate: ImportStep['fate']): number => steps.filter((step) => step.fate === fate).length

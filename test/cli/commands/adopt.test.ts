@@ -331,3 +331,17 @@ describe('adopt --undo', () => {
     expect(await fail(world, 'adopt', '--undo', '--yes')).toMatchObject({ code: 'DAMAGED' })
   })
 })
+
+describe('import', () => {
+  it('takes the secrets out of a client’s config, each once, and leaves the config', async () => {
+    const twice = CONFIG.replace('"LOG_LEVEL": "debug"', `"GH": "${TOKEN}", "API_KEY": "hunter2"`)
+    const world = await adoptingWorld({ 'mcp.json': twice })
+    expect(await json(world, 'import', 'mcp.json')).toMatchObject({ stored: ['github_token', 'github_api_key'] })
+    expect(await succeed(world, 'load', 'github_api_key', '-n')).toBe('hunter2')
+    expect(read(world, 'mcp.json')).toBe(twice)
+    const broken = await adoptingWorld({ 'mcp.json': twice.slice(0, -4) })
+    expect((await fail(broken, 'import', 'mcp.json')).message).toMatch(/^cannot read "mcp\.json": it is broken JSON at/)
+    const empty = await adoptingWorld({ 'mcp.json': '{"mcpServers": {}}' })
+    expect(await fail(empty, 'import', 'mcp.json')).toMatchObject({ code: 'INPUT' })
+  })
+})
