@@ -8,7 +8,8 @@ import type { ImportedValue } from '../vault/import.js'
 
 /** Tells whether a text is the config of an MCP client, by its members. */
 export function isClientConfig(text: string): boolean {
-  return /^\uFEFF?\s*[{/]/.test(text) && /"(?:mcpServers|servers)"\s*:\s*\{/.test(text)
+  const hasServers = /"mcpServers"\s*:\s*\{/.test(text) || /"servers"\s*:\s*\{[\s\S]*"(?:command|url)"\s*:/.test(text)
+  return /^\uFEFF?\s*[{/]/.test(text) && hasServers
 }
 
 /**
