@@ -48,7 +48,7 @@ async function startUpstream(start, form) {
   return { url: await firstLine(child, child.stdout, (line) => line), pid: child.pid, headers: {} }
 }
 
-/** Gives the gateway with its upstreams, each at its own address; undefined for one that it does not serve. */
+/** Gives the gateway with its upstreams, each at its own address. */
 async function startGateway({ root, start, servers }) {
   const vault = join(root, 'vault/mcp_credentials.enc')
   mkdirSync(join(root, 'vault'), { mode: 0o700 })
@@ -60,31 +60,20 @@ async function startGateway({ root, start, servers }) {
   const reference = '${vault:bench_key}'
   for (const server of Object.values(servers)) server.headers = { Authorization: `Bearer ${reference}` }
   const stdio = { command: process.execPath, args: [UPSTREAM, 'stdio'], env: { BENCH_KEY: reference } }
-  const config = join(root, 'vault/mcpvault.json')
-  const configure = (mcpServers) => {
-    writeFileSync(config, JSON.stringify({ mcpServers }), { mode: 0o600 })
-    tool('config', 'allow', '--yes')
-  }
+  const config = JSON.stringify({ mcpServers: { ...servers, stdio } })
+  writeFileSync(join(root, 'vault/mcpvault.json'), config, { mode: 0o600 })
+  tool('config', 'allow', '--yes')
   const token = tool('token', 'create', '--tools', 'sdk/echo,bare/echo,stdio/echo', '--ttl', '1d')
-  const serve = async (mcpServers) => {
-    configure(mcpServers)
-    const argv = [...profiling(), LAUNCHER, '--vault', vault, 'serve', '--listen', '127.0.0.1:0']
-    const child = start(argv, { MCP_ENCRYPTION_KEY: KEY })
-    const port = await firstLine(child, child.stderr, (line) => JSON.parse(line).port)
-    const at = (name) => ({
-      url: `http://127.0.0.1:${port}/mcp/${name}`,
-      pid: child.pid,
-      headers: { authorization: `Bearer ${token}` },
-    })
-    return { pid: child.pid, audit: join(root, 'vault/mcp_audit.jsonl'), sdk: at('sdk'), bare: at('bare'), at }
-  }
-  try {
-    const gateway = await serve({ ...servers, stdio })
-    return { ...gateway, stdio: gateway.at('stdio') }
-  } catch (error) {
-    if (!error.message.includes('this version serves')) throw error
-    return serve(servers)
-  }
+  const argv = [...profiling(), LAUNCHER, '--vault', vault, 'serve', '--listen', '127.0.0.1:0']
+  const child = start(argv, { MCP_ENCRYPTION_KEY: KEY })
+  const port = await firstLine(child, child.stderr, (line) => JSON.parse(line).port)
+  const at = (name) => ({
+    url: `http://127.0.0.1:${port}/mcp/${name}`,
+    pid: child.pid,
+    headers: { authorization: `Bearer ${token}` },
+  })
+  const audit = join(root, 'vault/mcp_audit.jsonl')
+  return { pid: child.pid, audit, sdk: at('sdk'), bare: at('bare'), stdio: at('stdio') }
 }
 
 /** `BENCH_CPU_PROF=DIRECTORY` writes a profile of the gateway there. */

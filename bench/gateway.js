@@ -59,7 +59,6 @@ async function measure(world) {
   console.log()
   printRatios(ratios)
   if (world.proxy === undefined) console.log('not installed, so not compared: mcp-proxy')
-  if (world.gateway.stdio === undefined) console.log('not served, so not compared: a stdio child')
   if (!options.isQuick && options.only === '') writeResults(rows, ratios, world)
   return ratios.every(({ isWithin }) => isWithin)
 }

@@ -20,7 +20,7 @@ export async function soak(world, { calls, progress }) {
   const { gateway } = world
   const idle = residentMebibytes(gateway.pid)
   if (idle === undefined) throw new Error('a soak reads memory from /proc, which this system does not have')
-  const { pid, ...target } = gateway.bare
+  const { pid, ...target } = gateway[process.env.SOAK_ON ?? 'bare']
   const deadline = Date.now() + MOST_MINUTES * 60_000
   const samples = []
   let made = 0
