@@ -1,13 +1,14 @@
 /**
  * Measures the gateway under load, side by side with the server that it stands in front of, and with mcp-proxy in front of
- * the same server: `npm run bench:gateway -- [--quick] [--only TEXT] [--no-fail] | --soak CALLS`.
+ * the same server: `npm run bench:gateway -- [--quick] [--only TEXT] [--no-fail] | --soak CALLS [--minutes N]`.
  *
  * An absolute number proves nothing, so all are measured in turns, and the median of the turns' ratios is held to the
  * bounds. Load, gateway and server are three processes: with fewer cores than that the gateway shares with those that it
  * is compared with, and the CPU time of a call says more than the ratios. The bounds stand for a server made with the
  * SDK; `bare` does nothing at all for its answer, so that nearly all of a call is the cost of the gateway.
  *
- * Only a whole run writes bench/gateway-results.json. `--soak` makes so many calls and watches the gateway's memory.
+ * Only a whole run writes bench/gateway-results.json. `--soak` makes so many calls, or as many as the minutes (30) allow,
+ * and watches the gateway's memory.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
@@ -18,7 +19,7 @@ import { soak } from './soak.js'
 
 const CONNECTIONS = [1, 32, 64]
 const options = readOptions(process.argv.slice(2))
-const SIZE = options.isQuick ? { turns: 3, seconds: 0.5, warming: 1000 } : { turns: 9, seconds: 1, warming: 5000 }
+const SIZE = options.isQuick ? { turns: 3, seconds: 0.5, warming: 1000 } : { turns: 7, seconds: 0.8, warming: 3000 }
 
 /** What is held against what, in requests per second, and the least that must come out of it. */
 const BOUNDS = [
@@ -39,7 +40,9 @@ async function bench() {
   progress('starting servers')
   const world = await startWorld(root)
   try {
-    return options.soak === undefined ? await measure(world) : await soak(world, { calls: options.soak, progress })
+    return options.soak === undefined
+      ? await measure(world)
+      : await soak(world, { calls: options.soak, minutes: options.minutes, progress })
   } finally {
     await world.end()
   }
@@ -167,13 +170,17 @@ function writeResults(rows, ratios, { proxy }) {
 }
 
 function readOptions(args) {
-  const known = { isQuick: false, mayFail: false, only: '', soak: undefined }
+  const known = { isQuick: false, mayFail: false, only: '', soak: undefined, minutes: 30 }
   for (let index = 0; index < args.length; index += 1) {
     if (args[index] === '--quick') known.isQuick = true
     else if (args[index] === '--no-fail') known.mayFail = true
     else if (args[index] === '--only') known.only = args[++index] ?? ''
     else if (args[index] === '--soak' && Number(args[index + 1]) > 0) known.soak = Number(args[++index])
-    else throw new Error('usage: npm run bench:gateway -- [--quick] [--only TEXT] [--no-fail] | --soak CALLS')
+    else if (args[index] === '--minutes' && Number(args[index + 1]) > 0) known.minutes = Number(args[++index])
+    else
+      throw new Error(
+        'usage: npm run bench:gateway -- [--quick] [--only TEXT] [--no-fail] | --soak CALLS [--minutes N]',
+      )
   }
   return known
 }

@@ -8,7 +8,6 @@ import { openFiles, residentMebibytes } from './gateway-world.js'
 const CONNECTIONS = 32
 /** How often memory is looked at. */
 const SAMPLES = 50
-const MOST_MINUTES = 30
 const IDLE_MEBIBYTES = 90
 /** The heap needs a while to reach its size; growth is measured from here on. */
 const SETTLED = 0.3
@@ -16,12 +15,12 @@ const SETTLED = 0.3
 const FLAT_MEBIBYTES = 20
 
 /** Gives whether memory is within its bounds; prints what it found. */
-export async function soak(world, { calls, progress }) {
+export async function soak(world, { calls, minutes, progress }) {
   const { gateway } = world
   const idle = residentMebibytes(gateway.pid)
   if (idle === undefined) throw new Error('a soak reads memory from /proc, which this system does not have')
-  const { pid, ...target } = gateway[process.env.SOAK_ON ?? 'bare']
-  const deadline = Date.now() + MOST_MINUTES * 60_000
+  const { pid, ...target } = gateway.bare
+  const deadline = Date.now() + minutes * 60_000
   const samples = []
   let made = 0
   const start = Date.now()

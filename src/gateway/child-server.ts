@@ -119,21 +119,19 @@ export class ChildServer {
    *
    * @throws {VaultError} UPSTREAM if it ends or does not answer in time; the child's own error as it is.
    */
-  async ask({ method, params }: AskedMessage, { mcpReq }: ServerContext): Promise<Record<string, unknown>> {
+  async ask({ method, params }: AskedMessage, { signal, _meta, notify }: Asker): Promise<Record<string, unknown>> {
     this.#inFlight += 1
-    const progressToken = mcpReq._meta?.progressToken
+    const progressToken = _meta?.progressToken
     const onprogress =
-      progressToken === undefined
+      progressToken === undefined || notify === undefined
         ? {}
         : {
             onprogress: (progress: object): void =>
-              void mcpReq
-                .notify({ method: 'notifications/progress', params: { ...progress, progressToken } })
-                .catch(() => {}),
+              void notify({ method: 'notifications/progress', params: { ...progress, progressToken } }).catch(() => {}),
           }
     try {
       const request = params === undefined ? { method } : { method, params }
-      const options = { signal: mcpReq.signal, timeout: this.#timeoutMs, resetTimeoutOnProgress: true, ...onprogress }
+      const options = { signal, timeout: this.#timeoutMs, resetTimeoutOnProgress: true, ...onprogress }
       return await this.#client.request(request, ANYTHING, { ...options, maxTotalTimeout: 10 * this.#timeoutMs })
     } catch (error) {
       throw this.#explain(error)
@@ -189,6 +187,9 @@ interface Connected {
   readonly options: StartOptions
   readonly link: ChildLink
 }
+
+/** Who asks: what ends the request, and where its progress is told. */
+type Asker = Pick<ServerContext['mcpReq'], 'signal'> & Partial<Pick<ServerContext['mcpReq'], '_meta' | 'notify'>>
 
 /** A request on its way to a child. */
 export interface AskedMessage {

@@ -88,7 +88,7 @@ export class CredentialLoader {
   areLive(uses: readonly CredentialUse[]): boolean {
     const vault = this.vault()
     return uses.every(({ name, version }) => {
-      const found = vault.describe(name)?.versions.find((one) => one.version === version)
+      const found = look(vault, name)?.versions.find((one) => one.version === version)
       return found !== undefined && isLive(found, this.nowMs)
     })
   }

@@ -9,6 +9,8 @@ import type { ChildParts } from './child-link.js'
 import { type AskedMessage, type ChangedList, ChildServer, EndedEarly } from './child-server.js'
 import type { StdioUpstreamConfig } from './config.js'
 import { SdkFront } from './sdk-front.js'
+import type { Frame } from './frame.js'
+import { plainCall, plainError, plainResult } from './plain-call.js'
 import type { CredentialUse, Upstream, UpstreamAnswer, UpstreamRequest } from './upstream.js'
 
 /** How long a process that was replaced may go on with what it has. */
@@ -90,16 +92,28 @@ export class StdioUpstream implements Upstream {
   async exchange(request: UpstreamRequest): Promise<UpstreamAnswer> {
     const child = await this.#ready()
     request.checkAgain()
+    const plain = plainCall(request)
+    if (plain !== undefined) return this.#callPlainly(child, plain, request)
     let failure: unknown
     const server = child.createServer(async (message, context) => {
       try {
-        return await child.ask(withTrace(message, request), context)
+        return await child.ask(withTrace(message, request), context.mcpReq)
       } catch (error) {
         if (error instanceof VaultError) failure = error
         throw error
       }
     })
     return this.#front.exchange(request, server, () => failure)
+  }
+
+  async #callPlainly(child: ChildServer, frame: Frame, request: UpstreamRequest): Promise<UpstreamAnswer> {
+    const message = { method: 'tools/call', params: { ...frame.params } }
+    try {
+      return plainResult(frame, await child.ask(withTrace(message, request), { signal: request.signal }))
+    } catch (error) {
+      if (error instanceof VaultError || request.signal.aborted) throw error
+      return plainError(frame, error)
+    }
   }
 
   async close(graceMs: number): Promise<void> {

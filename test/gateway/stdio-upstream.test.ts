@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { SEARCH_DEFINITION } from '../../src/search/definition.js'
-import { call, GatewayWorld, NOTES_KEY, startUpstream } from './gateway-support.js'
+import { call, GatewayWorld, NOTES_KEY, rpc, startUpstream } from './gateway-support.js'
 
 const PROGRAM = fileURLToPath(new URL('child-program.mjs', import.meta.url))
 
@@ -58,6 +58,24 @@ describe('a program behind the gateway', () => {
     expect(progress).toEqual([1])
     expect(await callText(client, 'who')).toContain('[redacted]')
     expect(world.log.join('')).not.toContain(NOTES_KEY)
+  })
+
+  it('answers a call of the older protocol in the same words whether or not the SDK stands between', async () => {
+    const world = await inFrontOfChild('both')
+    const token = await world.token({ tools: ['*'] })
+    const ask = async (version: string, name: string, meta: object) => {
+      const headers = { 'mcp-protocol-version': version }
+      const params = { name, arguments: { value: 'hello' }, ...meta }
+      const response = await world.post(rpc('tools/call', params, 'an id'), { token, headers })
+      return { status: response.status, type: response.headers.get('content-type'), body: await response.json() }
+    }
+    // The SDK's server answers 2025-03-26, and what has a progress token.
+    for (const name of ['echo', 'missing', 'meta']) {
+      const plain = await ask('2025-11-25', name, {})
+      expect(plain, name).toEqual(await ask('2025-03-26', name, {}))
+      expect(plain.body, name).toMatchObject(name === 'missing' ? { error: { code: -32603 } } : { result: {} })
+    }
+    expect((await ask('2025-11-25', 'meta', { _meta: { progressToken: 1 } })).status).toBe(200)
   })
 })
 
