@@ -78,7 +78,21 @@ function cronFields({ everySeconds, minute, hour }: Rhythm): string {
 }
 
 /** Writes a service unit (systemd.service(5)). @throws {VaultError} INPUT */
-export function formatService({ unit, summary, argv, environment }: TimedCommand): string {
+export function formatService(command: TimedCommand): string {
+  return `# ${command.unit}.service
+[Unit]
+Description=mcpvault: ${command.summary}
+
+[Service]
+Type=oneshot
+${execStart(command)}
+LimitCORE=0
+UMask=0077
+`
+}
+
+/** Writes the environment and the command of a unit, without the last line end. @throws {VaultError} INPUT */
+export function execStart({ argv, environment }: TimedCommand): string {
   const [program = '', ...rest] = argv
   // Variables are put into arguments, but not into the program's own path, which may hold no quotes.
   const isOdd = /["'\\$]/.test(program)
@@ -90,16 +104,7 @@ export function formatService({ unit, summary, argv, environment }: TimedCommand
   const variables = Object.entries(environment).map(
     ([name, value]) => `Environment=${systemdWord(`${name}=${value}`)}\n`,
   )
-  return `# ${unit}.service
-[Unit]
-Description=mcpvault: ${summary}
-
-[Service]
-Type=oneshot
-${variables.join('')}ExecStart=${words.join(' ')}
-LimitCORE=0
-UMask=0077
-`
+  return `${variables.join('')}ExecStart=${words.join(' ')}`
 }
 
 /** Writes a timer unit (systemd.timer(5)) for the service of the same name. */
@@ -126,8 +131,8 @@ function onCalendar(everySeconds: number): string {
   return everySeconds === DAY ? 'daily' : 'weekly'
 }
 
-/** In units a percent sign begins a specifier and a backslash an escape, within quotes too. */
-function systemdWord(word: string): string {
+/** In units a percent sign begins a specifier and a backslash an escape, within quotes too. @throws {VaultError} INPUT */
+export function systemdWord(word: string): string {
   if (/[\x00-\x1f\x7f]/.test(word)) {
     throw new VaultError('INPUT', 'cannot write a systemd unit: a path holds a control character')
   }

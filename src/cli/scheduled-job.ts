@@ -1,15 +1,18 @@
 /** What a timer runs: the whole command, made so that it works without this terminal and its environment. */
 
 import { statSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { isSystemError, VaultError } from '../errors.js'
 import { rawKeyId } from '../vault/key.js'
+import { followLinks } from '../storage/resolve-target.js'
 import { readSlots } from '../vault/slots.js'
 import type { Context } from './context.js'
-import { absolutePath } from './directories.js'
+import { absolutePath, mcpvaultDirectory } from './directories.js'
 import type { GlobalOptions } from './flags.js'
 import { defaultKeyFile, type FoundKey, findGivenKey, type GivenKey, readKeyFile } from './key-source.js'
 import { createAccess, findVault } from './open-vault.js'
 import type { TimedCommand } from './schedule-text.js'
+import type { LastingCommand } from './service-unit.js'
 
 /** A job that can be scheduled. */
 export interface Job {
@@ -40,9 +43,33 @@ export const JOBS = {
   },
 } as const satisfies Readonly<Record<string, Job>>
 
+/** What is no job of a timer, but lasts. */
+const SERVE: Job = {
+  summary: 'stands in front of MCP servers',
+  argv: ['serve'],
+  rehearsals: [],
+  needsKey: true,
+}
+
 /** What a timer runs, and what rehearses it. */
 export interface PlannedJob extends TimedCommand {
   readonly rehearsals: readonly (readonly string[])[]
+}
+
+/**
+ * Puts together what keeps the gateway running, as the user who asks.
+ *
+ * @throws {VaultError} as {@link planJob}
+ */
+export function planService(options: GlobalOptions, context: Context): LastingCommand {
+  const vault = findVault(options, context)
+  const log = options.log ?? context.env.MCPVAULT_LOG
+  const written = [vault, ...(log ? [absolutePath(log, context)] : [])].map((path) => dirname(followLinks(path)))
+  return {
+    ...planJob('serve', options, context),
+    user: context.host.user.split('@')[0] ?? '',
+    writes: [...new Set([...written, mcpvaultDirectory('XDG_STATE_HOME', context)])],
+  }
 }
 
 /** The name of a job. */
@@ -56,10 +83,10 @@ const CARRIED_VARIABLES = ['XDG_CONFIG_HOME', 'XDG_STATE_HOME', 'SCAVIO_BASE_URL
  *
  * @throws {VaultError} NOT_FOUND if there is no vault, NO_KEY if the job needs a key and none would be found.
  */
-export function planJob(name: JobName, options: GlobalOptions, context: Context): PlannedJob {
-  const job: Job = JOBS[name]
+export function planJob(name: JobName | 'serve', options: GlobalOptions, context: Context): PlannedJob {
+  const job = name === 'serve' ? SERVE : JOBS[name]
   const vault = findVault(options, context)
-  const source = job.needsKey ? keySource(vault, options, context) : { flags: [], environment: {} }
+  const source = job.needsKey ? keySource({ vault, name }, options, context) : { flags: [], environment: {} }
   const log = options.log ?? context.env.MCPVAULT_LOG
   const flags = [
     ...['--vault', vault],
@@ -87,7 +114,11 @@ interface KeySource {
 }
 
 /** Finds a key source that a timer has too: a file, or a program. */
-function keySource(vault: string, options: GlobalOptions, context: Context): KeySource {
+function keySource(
+  { vault, name }: { readonly vault: string; readonly name: string },
+  options: GlobalOptions,
+  context: Context,
+): KeySource {
   const { env } = context
   const found = findGivenKey(options, context, { isPassive: true, warn: () => {} })
   if (options.envFile !== undefined && found?.path !== undefined) {
@@ -100,7 +131,7 @@ function keySource(vault: string, options: GlobalOptions, context: Context): Key
   const path = defaultKeyFile(context)
   if (found !== undefined && !found.isImplicit && isThere(path) && holdsSame(found.key, path, context))
     return keyFile(path)
-  throw new VaultError('NO_KEY', 'cannot schedule "rotate": a timer would find no key', {
+  throw new VaultError('NO_KEY', `cannot schedule "${name}": a timer would find no key`, {
     hints: [
       found === undefined || found.isImplicit
         ? 'keep the key in a file that only you can read, and give --key-file FILE'

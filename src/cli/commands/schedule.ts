@@ -6,7 +6,8 @@ import type { Context } from '../context.js'
 import { type CommandShape, type GlobalOptions, oneOf } from '../flags.js'
 import { createPrinter } from '../printer.js'
 import { checkEvery, formatCron, formatService, formatTimer, type Rhythm, type TimedCommand } from '../schedule-text.js'
-import { JOBS, type JobName, planJob } from '../scheduled-job.js'
+import { JOBS, type JobName, planJob, planService } from '../scheduled-job.js'
+import { formatLastingService } from '../service-unit.js'
 
 /** Options of `schedule`. */
 export interface ScheduleOptions extends GlobalOptions {
@@ -20,7 +21,7 @@ const HOUR_SECONDS = 3600
 
 const SCHEDULE: CommandShape<ScheduleOptions> = {
   name: 'schedule',
-  positionals: [{ key: 'job', arity: 'one', help: Object.keys(JOBS).join(' or ') }],
+  positionals: [{ key: 'job', arity: 'one', help: 'rotation-due, rotate or serve' }],
   flags: [
     {
       key: 'format',
@@ -51,6 +52,7 @@ const SCHEDULE: CommandShape<ScheduleOptions> = {
       'mcpvault schedule rotate --format systemd --part timer > ~/.config/systemd/user/mcpvault-rotate.timer',
     ],
     ['be told every day what is due', 'mcpvault schedule rotation-due --every 1d'],
+    ['keep the gateway running', 'mcpvault schedule serve | sudo tee /etc/systemd/system/mcpvault-serve.service'],
     ['would it work at night?', 'mcpvault doctor --as-cron'],
   ],
 }
@@ -60,8 +62,9 @@ export function addScheduleCommand(parent: Command, context: Context, run = runS
   addCommand(parent, SCHEDULE, (options) => run(options, context))
 }
 
-/** Prints a crontab line or systemd units that run a job. */
+/** Prints a crontab line or systemd units that run a job, or the unit that keeps the gateway running. */
 export async function runSchedule(options: ScheduleOptions, context: Context): Promise<void> {
+  if (options.job === 'serve') return scheduleServe(options, context)
   const { format = 'cron', part, everySeconds = HOUR_SECONDS } = options
   const job = parseJob(options.job)
   if (part !== undefined && format !== 'systemd') {
@@ -69,11 +72,7 @@ export async function runSchedule(options: ScheduleOptions, context: Context): P
   }
   const command = planJob(job, options, context)
   const printer = createPrinter(context, options)
-  if (context.host.launcher.some((path) => path.includes('/_npx/'))) {
-    printer.warn(
-      'this mcpvault lies in the cache of npx, which is cleaned now and then: install it with npm install -g',
-    )
-  }
+  warnOfNpx(printer, context)
   const random = context.randomBytes(2)
   const rhythm = { everySeconds, minute: (random[0] ?? 0) % 60, hour: (random[1] ?? 0) % 24 }
   const text = format === 'cron' ? formatCron(command, rhythm) : formatUnits(command, rhythm, part)
@@ -83,9 +82,31 @@ export async function runSchedule(options: ScheduleOptions, context: Context): P
   } else context.stdout.write(text)
 }
 
+function scheduleServe(options: ScheduleOptions, context: Context): void {
+  const { format = 'systemd', part = 'service', everySeconds } = options
+  if (format !== 'systemd' || part !== 'service' || everySeconds !== undefined) {
+    throw new VaultError('USAGE', 'cannot schedule serve so: it lasts, so there is one unit of systemd and no timer', {
+      hints: ['mcpvault schedule serve'],
+    })
+  }
+  const command = planService(options, context)
+  const printer = createPrinter(context, options)
+  warnOfNpx(printer, context)
+  if (command.user === 'root') printer.warn('the gateway would run as root: write another User= into the unit')
+  const text = formatLastingService(command)
+  const { unit, argv, environment, user, writes } = command
+  if (options.json) printer.json({ job: 'serve', format, unit, command: argv, environment, user, writes, text })
+  else context.stdout.write(text)
+}
+
+function warnOfNpx(printer: ReturnType<typeof createPrinter>, context: Context): void {
+  if (!context.host.launcher.some((path) => path.includes('/_npx/'))) return
+  printer.warn('this mcpvault lies in the cache of npx, which is cleaned now and then: install it with npm install -g')
+}
+
 function parseJob(text: string): JobName {
   if (Object.hasOwn(JOBS, text)) return text as JobName
-  throw new VaultError('USAGE', `cannot schedule that: expected one of ${Object.keys(JOBS).join(', ')}`, {
+  throw new VaultError('USAGE', `cannot schedule that: expected one of ${Object.keys(JOBS).join(', ')}, serve`, {
     hints: ['mcpvault help schedule'],
   })
 }

@@ -107,8 +107,21 @@ describe('schedule', () => {
     expect(service).toContain(`--key-file "${join(world.directory, 'key file')}" --no-input\n`)
   })
 
+  it('prints the unit of a gateway that writes beside its vault and its state alone', async () => {
+    const world = await worldWithKeyFile()
+    const { writes, command, text } = JSON.parse(await succeed(world, 'schedule', 'serve', '--json'))
+    expect(writes).toEqual([world.directory, join(world.directory, '.local/state/mcpvault')])
+    expect(command.slice(2)).toEqual([
+      ...['serve', '--vault', join(world.directory, VAULT), '--key-file', join(world.directory, 'key file')],
+      '--no-input',
+    ])
+    expect(await succeed(world, 'schedule', 'serve')).toBe(text)
+  })
+
   it.each([
-    [['schedule', 'backup'], 'expected one of rotation-due, rotate'],
+    [['schedule', 'backup'], 'expected one of rotation-due, rotate, serve'],
+    [['schedule', 'serve', '--every', '1h'], 'it lasts'],
+    [['schedule', 'serve', '--format', 'cron'], 'it lasts'],
     [['schedule', 'rotate', '--every', '7m'], 'cannot schedule something every 7m'],
     [['schedule', 'rotate', '--part', 'timer'], 'it belongs to --format systemd'],
     [['schedule', 'rotate', '--format', 'launchd'], 'cannot read --format'],
