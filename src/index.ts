@@ -31,6 +31,7 @@ import type { Credential, Vault, VaultAccess } from './vault/vault.js'
 
 export { EXIT_CODES, type ErrorCode, VaultError } from './errors.js'
 export { Secret } from './secret.js'
+export { parseArguments } from './tokens/parse-arguments.js'
 export type { ToolDefinition } from './tokens/digest.js'
 export type { Refusal, TokenRequest, Verdict } from './tokens/verify.js'
 export type { Credential, CredentialVersion, VaultFormat } from './vault/vault.js'

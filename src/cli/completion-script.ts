@@ -134,12 +134,19 @@ const FISH_HEAD = `# Completion of mcpvault for fish: mcpvault completion fish >
 const POSIX_WALK = `__mcpvault_look_up() {
   case "$1" in
     :names|:tokens) shift_to="\${1#:}"; shift; command mcpvault completion "$shift_to" "$@" --no-input 2>/dev/null ;;
+    :assigned)
+      case "$typing" in *=*)
+        shift
+        command mcpvault completion names "$@" --no-input 2>/dev/null | while IFS= read -r line; do
+          printf '%s=%s\\n' "\${typing%%=*}" "$line"
+        done ;;
+      esac ;;
     :any) ;;
     *) printf '%s\\n' "$1" ;;
   esac
 }
 __mcpvault_candidates() {
-  local at='' count=0 word='' line='' value='' shift_to=''
+  local at='' count=0 word='' line='' value='' shift_to='' typing=''
   local -a pass
   pass=()
   shift
@@ -148,11 +155,13 @@ __mcpvault_candidates() {
     shift
     case "$word" in
       ${PASSED.map((flag) => `${flag}=*`).join('|')}) pass+=("$word") ;;
+      --) return ;;
       --*=*) ;;
       -?*)
         value="$(__mcpvault_value "$at" "$word")"
         if [ -n "$value" ]; then
           if [ $# -eq 1 ]; then
+            typing="$1"
             case "$1" in -*) ;; *) __mcpvault_each "$value" ;; esac
             return
           fi
@@ -269,6 +278,8 @@ const FISH_WALK = `function __mcpvault_candidates
         switch "$word"
             case ${PASSED.map((flag) => `'${flag}=*'`).join(' ')}
                 set -a pass $word
+            case '--'
+                return
             case '--*=*'
             case '-*'
                 set value (__mcpvault_value $at $word)
@@ -302,6 +313,12 @@ const FISH_WALK = `function __mcpvault_candidates
         switch $line
             case ':names' ':tokens'
                 command mcpvault completion (string sub -s 2 -- $line) $pass --no-input 2>/dev/null
+            case ':assigned'
+                if string match -q -- '*=*' $typed
+                    for found in (command mcpvault completion names $pass --no-input 2>/dev/null)
+                        printf '%s=%s\\n' (string replace -r '=.*' '' -- $typed) $found
+                    end
+                end
             case ':file'
                 for found in (__fish_complete_path (string replace -r '^--[^=]*=' '' -- $typed))
                     printf '%s%s\\n' $before $found

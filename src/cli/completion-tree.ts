@@ -12,8 +12,8 @@ export interface Candidate {
   readonly meaning: string
 }
 
-/** What may stand at a place: files, the names or tokens of a vault, some words, or anything. */
-export type Slot = 'file' | 'names' | 'tokens' | 'any' | readonly Candidate[]
+/** What may stand at a place: files, the names or tokens of a vault, a name behind `ENV=`, some words, or anything. */
+export type Slot = 'file' | 'names' | 'tokens' | 'assigned' | 'any' | readonly Candidate[]
 
 /** A flag as it is completed; its spellings mean the same. */
 export interface CompletedFlag {
@@ -36,6 +36,9 @@ export interface CompletedCommand {
   /** The last place may be taken any number of times. */
   readonly isRepeated: boolean
 }
+
+/** What a flag's value is, by its placeholder. */
+const SLOTS: Readonly<Record<string, Slot>> = { FILE: 'file', 'ENV=NAME': 'assigned' }
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const
 
@@ -98,7 +101,7 @@ function toCandidate({ name, summary }: CommandRow): Candidate {
 
 function toFlag({ long, short, value, help, parse }: Flag): CompletedFlag {
   const words = (parse as Partial<WordParser> | undefined)?.words
-  const slot = words?.map((word) => ({ word, meaning: '' })) ?? (value === 'FILE' ? 'file' : 'any')
+  const slot = words?.map((word) => ({ word, meaning: '' })) ?? (value === undefined ? 'any' : (SLOTS[value] ?? 'any'))
   return {
     spellings: short ? [short, long] : [long],
     meaning: help,

@@ -35,6 +35,10 @@ export interface Input {
 export interface Prompter {
   /** Asks for a secret without echo. @throws {VaultError} CANCELLED */
   hidden(question: string): Promise<string>
+  /** Asks for a text. @throws {VaultError} CANCELLED */
+  text(question: string): Promise<string>
+  /** Asks for one of the choices, which follow what is typed so far. @throws {VaultError} CANCELLED */
+  search(question: string, choicesFor: (typed: string) => readonly string[]): Promise<string>
   /** Asks yes or no; no is the default. @throws {VaultError} CANCELLED */
   confirm(question: string): Promise<boolean>
 }

@@ -7,7 +7,7 @@
 import { join } from 'node:path'
 import { VaultError } from '../errors.js'
 import { Secret } from '../secret.js'
-import { type ReadOptions, readFileChecked } from '../storage/read-file.js'
+import { type ReadOptions, readFileChecked, readPipeChecked } from '../storage/read-file.js'
 import { type AgeKey, parseAgeIdentities, parseRawKey, type RawKey, type VaultKey } from '../vault/key.js'
 import type { Context } from './context.js'
 import { absolutePath, mcpvaultDirectory } from './directories.js'
@@ -135,7 +135,11 @@ export function defaultKeyFile(context: Pick<Context, 'env' | 'home'>): string {
 type Checks = Pick<ReadOptions, 'host' | 'warn'>
 
 function fromFile(path: string, name: string, checks: Checks): FoundKey<GivenKey> | undefined {
-  const file = readFileChecked(path, { what: 'key file', maxBytes: MAX_KEY_FILE_BYTES, ...checks })
+  const reading = { what: 'key file', maxBytes: MAX_KEY_FILE_BYTES, ...checks }
+  const piped = readPipeChecked(path, reading)
+  // A pipe is no place where the key lies, and cannot be read again.
+  if (piped) return parse(piped, name)
+  const file = readFileChecked(path, reading)
   return file && { ...parse(file.bytes, name), path }
 }
 

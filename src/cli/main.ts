@@ -5,6 +5,7 @@
  */
 
 import type { Context } from './context.js'
+import type { CommandShape, GlobalOptions } from './flags.js'
 import type { HotCommand } from './hot.js'
 import {
   LOAD,
@@ -32,8 +33,8 @@ export async function main(argv: readonly string[], context: Context): Promise<n
 }
 
 async function dispatch(argv: readonly string[], context: Context): Promise<number> {
-  if (argv.length === 0 && (await isAtHome(context)))
-    return (await import('./program.js')).runProgram(['status'], context)
+  if (argv.every((word, index) => word.startsWith('-') || index > 0) && (await isAtHome(argv, context)))
+    return (await import('./program.js')).runProgram(['status', ...argv], context)
   if (argv.length === 0 || (argv.length === 1 && HELP_WORDS.has(argv[0] as string))) {
     context.stdout.write((await import('./help.js')).formatHelp())
     return 0
@@ -46,8 +47,12 @@ async function dispatch(argv: readonly string[], context: Context): Promise<numb
 }
 
 /** A person who has a vault and names no command wants to see how it is. */
-async function isAtHome(context: Context): Promise<boolean> {
-  return context.stdout.isTerminal && (await import('./open-vault.js')).hasVault({}, context)
+async function isAtHome(argv: readonly string[], context: Context): Promise<boolean> {
+  if (!context.stdout.isTerminal) return false
+  const { parseHot } = await import('./hot.js')
+  // What may stand before a command may stand behind this one: anything else is not only global flags.
+  const call = parseHot(['status', ...argv], [{ shape: { name: 'status' } as CommandShape<GlobalOptions> }])
+  return call !== undefined && (await import('./open-vault.js')).hasVault(call.options as GlobalOptions, context)
 }
 
 const HELP_WORDS: ReadonlySet<string> = new Set(['help', '-h', '--help'])

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { confirm, password } from '@inquirer/prompts'
+import { confirm, input, password, search } from '@inquirer/prompts'
 import { visible } from './visible.js'
 
 /** What the prompter needs of the process. */
@@ -27,6 +27,8 @@ export type Answer<T> = { readonly answer: T } | { readonly signal: number } | {
 /** Asks, each question once. */
 export interface TerminalPrompter {
   hidden(question: string): Promise<Answer<string>>
+  text(question: string): Promise<Answer<string>>
+  search(question: string, choicesFor: (typed: string) => readonly string[]): Promise<Answer<string>>
   confirm(question: string): Promise<Answer<boolean>>
 }
 
@@ -51,6 +53,13 @@ export function createPrompter(world: PromptProcess): TerminalPrompter {
         watch.end()
       }
     },
+    text: (question) => ask(world, (context) => input({ message: visible(question) }, context)),
+    search: (question, choicesFor) =>
+      ask(world, (context) => {
+        const source = (typed: string | undefined) =>
+          choicesFor(typed ?? '').map((value) => ({ value, name: visible(value) }))
+        return search({ message: visible(question), source }, context)
+      }),
     confirm: (question) => ask(world, (context) => confirm({ message: visible(question), default: false }, context)),
   }
 }

@@ -1,5 +1,5 @@
 import { VaultError } from '../errors.js'
-import { readFileChecked, type ReadOptions } from '../storage/read-file.js'
+import { readFileChecked, type ReadOptions, readPipeChecked } from '../storage/read-file.js'
 import type { Context } from './context.js'
 import { absolutePath } from './directories.js'
 import type { Flag, GlobalOptions } from './flags.js'
@@ -33,7 +33,7 @@ export async function readToken(options: TokenOptions, context: Context): Promis
   return text.trim() || undefined
 }
 
-/** Reads a file that an option names, or stdin for `-`. @throws {VaultError} NOT_FOUND, INPUT, UNSAFE, IO */
+/** Reads a file or FIFO that an option names, or stdin for `-`. @throws {VaultError} NOT_FOUND, INPUT, UNSAFE, IO */
 export async function readText(
   file: string,
   context: Context,
@@ -41,7 +41,8 @@ export async function readText(
 ): Promise<string> {
   if (file === '-') return (await context.stdin.readAll(options.maxBytes)).toString('utf8')
   const path = absolutePath(file, context)
-  const snapshot = readFileChecked(path, { ...options, host: context.host })
-  if (snapshot === undefined) throw new VaultError('NOT_FOUND', `there is no ${options.what} "${path}"`)
-  return snapshot.bytes.toString('utf8')
+  const reading = { ...options, host: context.host }
+  const bytes = readPipeChecked(path, reading) ?? readFileChecked(path, reading)?.bytes
+  if (bytes === undefined) throw new VaultError('NOT_FOUND', `there is no ${options.what} "${path}"`)
+  return bytes.toString('utf8')
 }

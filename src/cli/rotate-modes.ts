@@ -49,7 +49,7 @@ async function resume(name: string, { options, context, access }: Around): Promi
   const giveValue = () => readValue(`new value of "${name}"`, options, context)
   const { targets, onRotate } = options
   const outcome = await resumeRotation(name, { giveValue, targets, onRotate }, rotationDesk(access, options, context))
-  const sentence = describeRotation(name, outcome, access.store.locate('vault'))
+  const sentence = describeRotation(name, outcome, access)
   createPrinter(context, options).done(sentence, rotationJson(name, outcome))
 }
 
@@ -81,7 +81,6 @@ async function retire(name: string, { options, context, access }: Around): Promi
 
 async function due({ options, context, access }: Around): Promise<number> {
   const printer = createPrinter(context, options)
-  const path = access.store.locate('vault')
   const report = {
     rotated: [] as unknown[],
     retired: [] as unknown[],
@@ -94,7 +93,7 @@ async function due({ options, context, access }: Around): Promise<number> {
   const listener: DueListener = {
     rotated(name, outcome) {
       report.rotated.push(rotationJson(name, outcome))
-      tell(describeRotation(name, outcome, path))
+      tell(describeRotation(name, outcome, access))
     },
     retired({ name, version: { version } }) {
       report.retired.push({ name, version })

@@ -2,24 +2,30 @@
 
 import type { RotationOutcome } from '../rotation/staged.js'
 import { formatUtc } from '../timestamp.js'
-import type { RotatedVersion } from '../vault/vault.js'
+import type { RotatedVersion, VaultAccess } from '../vault/vault.js'
 
 /** The success line of a rotation: which value is live now, and what became of the one before. */
-export function describeRotation(name: string, { rotated, isVerified }: RotationOutcome, vaultPath: string): string {
+export function describeRotation(
+  name: string,
+  { rotated, isVerified }: RotationOutcome,
+  { store, now }: Pick<VaultAccess, 'store' | 'now'>,
+): string {
+  const nowMs = now()
   const checked = isVerified ? '' : '; not verified'
   if (rotated.version === undefined) {
-    return `rotated "${name}"; the previous value survives only in "${vaultPath}.bak"${checked}`
+    return `rotated "${name}"; the previous value survives only in "${store.locate('vault')}.bak"${checked}`
   }
   // A resumed rotation that had been promoted already.
   if (rotated.previous === undefined) return `finished the rotation of "${name}"; version ${rotated.version} is live`
-  return `rotated "${name}" to version ${rotated.version}; ${describePrevious(rotated)}${checked}`
+  return `rotated "${name}" to version ${rotated.version}; ${describePrevious(rotated, nowMs)}${checked}`
 }
 
 /** Says what became of the versions before. */
-export function describePrevious(rotated: RotatedVersion): string {
-  const until = formatUtc(rotated.previousUntilMs ?? 0).slice(0, 16)
+export function describePrevious(rotated: RotatedVersion, nowMs: number): string {
+  const { previous, previousUntilMs = 0 } = rotated
   const retired = rotated.retired === undefined ? '' : `; version ${rotated.retired} was retired`
-  return `version ${rotated.previous} stays loadable until ${until}Z${retired}`
+  if (previousUntilMs <= nowMs) return `version ${previous} is not loadable any more${retired}`
+  return `version ${previous} stays loadable until ${formatUtc(previousUntilMs).slice(0, 16)}Z${retired}`
 }
 
 /** A change of versions for `--json`. */

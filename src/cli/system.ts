@@ -315,6 +315,8 @@ function lazyPrompter(): Prompter {
   const load = async (): Promise<TerminalPrompter> => (await import('./prompt.js')).createPrompter(process)
   return {
     hidden: async (question) => requireAnswer(await (await load()).hidden(question)),
+    text: async (question) => requireAnswer(await (await load()).text(question)),
+    search: async (question, choicesFor) => requireAnswer(await (await load()).search(question, choicesFor)),
     confirm: async (question) => requireAnswer(await (await load()).confirm(question)),
   }
 }

@@ -139,7 +139,7 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
       },
       {
         name: 'log',
-        summary: 'reads the rotation log',
+        summary: 'reads the rotation log, checks it, and settles it with the vault',
         rows: [
           {
             name: 'show',
@@ -150,6 +150,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
             name: 'verify',
             summary: 'checks whether the log was edited or cut',
             load: async () => (await import('./commands/log-verify.js')).addLogVerifyCommand,
+          },
+          {
+            name: 'settle',
+            summary: 'appends what the vault has committed and the log lacks, and changes nothing else',
+            load: async () => (await import('./commands/log-settle.js')).addLogSettleCommand,
           },
         ],
       },

@@ -152,7 +152,7 @@ export function examineStanding(vault: AnyVault, scene: Scene): readonly Finding
     const { behind } = compareMark(vault, seen, access)
     if (behind === undefined) return seen?.isUnconfirmed ? [UNCONFIRMED] : []
     const severity = access.isInGit() ? 'warning' : 'error'
-    const mend = 'mcpvault rotate NAME --accept-restore'
+    const mend = 'mcpvault log settle --accept-restore'
     const what = `${behind}; find the newer one before anything else, or go on from here`
     return [{ id: 'vault-restored', severity, what, mend }]
   } catch (error) {

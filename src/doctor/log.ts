@@ -40,7 +40,7 @@ export function examineLog(scene: Scene, vault: AnyVault | undefined): readonly 
 export function judgeLog(report: LogReport, path: string): readonly Finding[] {
   const problems = report.problems.map(({ kind, index, seq, text }): Finding => {
     const where = index === undefined ? 'it' : `record ${seq ?? '?'} (position ${index + 1})`
-    const mend = kind === 'ahead' ? 'mcpvault rotate NAME --accept-restore' : `cp -p BACKUP ${shellWord(path)}`
+    const mend = kind === 'ahead' ? 'mcpvault log settle --accept-restore' : `cp -p BACKUP ${shellWord(path)}`
     return {
       id: `log-${kind}`,
       severity: 'error',
@@ -56,7 +56,7 @@ export function judgeLog(report: LogReport, path: string): readonly Finding[] {
     id: 'log-torn',
     severity: 'note',
     what: 'an unfinished record lies at the end of the rotation log; the next command that writes cuts it off',
-    mend: 'mcpvault rotate NAME',
+    mend: 'mcpvault log settle',
   }
   // One edit far back shows in several ways, and an old vault is behind by all that came since.
   const kinds = [...new Set(problems.map(({ id }) => id))]
@@ -84,7 +84,7 @@ function examinePending({ store }: VaultAccess, vault: AnyVault | undefined): re
   if (missing.length === 0) return []
   const are = missing.length === 1 ? 'change is' : 'changes are'
   const what = `${missing.length} ${are} committed in the vault and not yet in the rotation log; the next command that writes appends them`
-  return [{ id: 'log-pending', severity: 'warning', what, mend: 'mcpvault rotate NAME' }]
+  return [{ id: 'log-pending', severity: 'warning', what, mend: 'mcpvault log settle' }]
 }
 
 function examineDates(access: VaultAccess): readonly Finding[] {

@@ -66,6 +66,24 @@ export function appendRecords(tx: Transaction, records: readonly LogRecord[]): v
   }
 }
 
+/**
+ * Cuts off the remains of an unfinished append; gives whether there were any.
+ *
+ * @throws {ConflictError} as {@link appendRecords}, and the same failures.
+ */
+export function cutTornTail(tx: Transaction): boolean {
+  const reader = tx.open('log')
+  if (!reader) return false
+  try {
+    const { layout, appendAt, joint } = readTail(reader)
+    if (layout !== 'torn') return false
+    tx.append('log', Buffer.from(joint.replace(',', '') + END), { expected: reader.revision, at: appendAt })
+    return true
+  } finally {
+    reader.close()
+  }
+}
+
 /** Gives the place of the next record; `head` is what the vault knows, which may be ahead of a lost or cut log. */
 export function nextLink(tail: LogTail | undefined, head?: LogHead): Pick<LogPlace, 'seq' | 'prev'> {
   const seq = Math.max(tail?.lastSeq ?? 0, head?.seq ?? 0) + 1

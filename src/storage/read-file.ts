@@ -54,6 +54,45 @@ export function readFileChecked(path: string, options: ReadOptions): Snapshot | 
   throw new VaultError('IO', `cannot read the ${options.what} "${path}": another program keeps changing it`)
 }
 
+/**
+ * Reads a FIFO to its end, as `<(command)` of a shell makes one; undefined if the path is none. It can be read once.
+ *
+ * @throws {VaultError} UNSAFE if others can write it, INPUT if more than `maxBytes` come, IO.
+ */
+export function readPipeChecked(
+  path: string,
+  options: ReadOptions & { readonly maxBytes: number },
+): Buffer | undefined {
+  const { what, maxBytes } = options
+  if (!isFifo(path)) return undefined
+  let fd: number | undefined
+  try {
+    // Waits for a writer.
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOCTTY)
+    checkMode(fstatSync(fd, { bigint: true }), path, options)
+    const bytes = Buffer.allocUnsafeSlow(maxBytes + 1)
+    let length = 0
+    for (let count = -1; count !== 0 && length < bytes.length; length += count) {
+      count = readSync(fd, bytes, length, bytes.length - length, null)
+    }
+    if (length <= maxBytes) return bytes.subarray(0, length)
+    throw new VaultError('INPUT', `cannot read the ${what} "${path}": it is larger than ${maxBytes} bytes`)
+  } catch (error) {
+    throw asReadError(error, path, what)
+  } finally {
+    if (fd !== undefined) closeSync(fd)
+  }
+}
+
+function isFifo(path: string): boolean {
+  try {
+    return statSync(path).isFIFO()
+  } catch {
+    // Whoever reads it as a file says why it cannot be.
+    return false
+  }
+}
+
 /** Opens a regular file for reading by position; undefined and failures as with {@link readFileChecked}. */
 export function openFileChecked(path: string, options: ReadOptions): Reader | undefined {
   const file = openChecked(path, options)

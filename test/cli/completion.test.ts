@@ -73,6 +73,9 @@ const CASES: readonly (readonly [line: string, expected: readonly string[]])[] =
   ['mcpvault token revoke c', ['ci']],
   ['mcpvault load --vers', ['--version']],
   ['mcpvault load --no-c', ['--no-color']],
+  ['mcpvault exec -e X', []],
+  ['mcpvault exec -- --v', []],
+  ['mcpvault exec -e X=scavio_api_key -- load s', []],
   ['mcpvault nonsense ', []],
   ['mcpvault load nobody', []],
 ]
@@ -102,6 +105,7 @@ describe.skipIf(!hasShell('bash'))('completion in bash', () => {
     const env = makeHome()
     expect(complete(env, 'mcpvault load eu:k')).toEqual(['key@1'])
     expect(complete(env, 'mcpvault rotation-due --format=na')).toEqual(['nagios', 'names'])
+    expect(complete(env, 'mcpvault exec -e X=s')).toEqual(['scavio_api_key'])
   })
 
   it('answers the Tab key', async () => {
@@ -133,6 +137,11 @@ describe.skipIf(!hasShell('zsh'))('completion in zsh', () => {
       const fitting = firstWords(output).filter((word) => word.startsWith(words.at(-1) ?? ''))
       expect(fitting, line).toEqual(expected)
     }
+    const output = execFileSync('zsh', ['-f', '-c', script, 'zsh', 'mcpvault', 'exec', '-e', 'X=s'], {
+      env,
+      cwd: env.HOME,
+    })
+    expect(firstWords(output.toString())).toContain('X=scavio_api_key')
   })
 
   it('answers the Tab key', async () => {
@@ -165,6 +174,7 @@ describe.skipIf(!hasShell('fish'))('completion in fish', () => {
     for (const [line, expected] of CASES) expect(complete(env, line), line).toEqual(expected)
     expect(complete(env, 'mcpvault load eu')).toEqual(['eu:key@1'])
     expect(complete(env, 'mcpvault rotation-due --format=na')).toEqual(['--format=nagios', '--format=names'])
+    expect(complete(env, 'mcpvault exec -e X=s')).toEqual(['X=scavio_api_key'])
     expect(complete(env, 'mcpvault --vault fold')).toEqual(['folder/'])
     expect(complete(env, 'mcpvault --vault=folder/')).toEqual(['--vault=folder/other.enc'])
   })

@@ -151,7 +151,7 @@ describe('the package', () => {
   it('gives its own name to the built library, with types beside it', async () => {
     const script = "import('mcpvault').then((m) => console.log(Object.keys(m).sort().join()))"
     const result = spawnSync(process.execPath, ['-e', script], { cwd: root, encoding: 'utf8' })
-    expect(result.stdout.trim()).toBe('EXIT_CODES,Secret,VaultError,VaultFile,openVaultFile')
+    expect(result.stdout.trim()).toBe('EXIT_CODES,Secret,VaultError,VaultFile,openVaultFile,parseArguments')
     expect(existsSync(join(root, 'dist/lib/index.js'))).toBe(true)
   })
 })

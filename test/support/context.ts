@@ -89,6 +89,12 @@ export class TestWorld {
       stderr: this.#output('stderr', (bytes) => this.#stderr.push(bytes)),
       prompt: {
         hidden: async (question) => String(this.#answer(question)),
+        text: async (question) => String(this.#answer(question)),
+        search: async (question, choicesFor) => {
+          const answer = String(this.#answer(question))
+          if (!choicesFor(answer).includes(answer)) throw new Error(`"${answer}" is not offered for "${question}"`)
+          return answer
+        },
         confirm: async (question) => this.#answer(question) === true,
       },
       keychain: real.keychain,

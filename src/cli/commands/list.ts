@@ -6,10 +6,12 @@ import { formatUtc } from '../../timestamp.js'
 import type { Credential, Vault } from '../../vault/vault.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
+import { fitFirstColumn } from '../fit-table.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
 import { openForReading } from '../open-vault.js'
 import { describePolicy, policyJson } from '../policy-text.js'
-import { createPrinter } from '../printer.js'
+import { showsUnicode } from '../picture.js'
+import { createPrinter, type Table } from '../printer.js'
 
 /** Options of `list`. */
 export interface ListOptions extends GlobalOptions {
@@ -56,7 +58,7 @@ export async function runList(options: ListOptions, context: Context): Promise<v
   if (vault.format === 'tutorial' && context.stdout.isTerminal) {
     printer.warn('the tutorial format has no versions and cannot notice that values were swapped: mcpvault upgrade')
   }
-  await printer.table({
+  const table: Table = {
     headers: ['name', 'version', 'age', 'due', 'policy', 'note'],
     rows: rows.map(({ credential, due, sinceMs }) => [
       credential.name,
@@ -71,7 +73,9 @@ export async function runList(options: ListOptions, context: Context): Promise<v
     ]),
     empty:
       options.pattern === undefined ? 'the vault holds no credentials yet: mcpvault store NAME' : 'no name matches',
-  })
+  }
+  const { stdout, env } = context
+  await printer.table(stdout.isTerminal ? fitFirstColumn(table, stdout.columns, showsUnicode(env)) : table)
 }
 
 /** `*` is the only special character: names hold dots and brackets of their own. */

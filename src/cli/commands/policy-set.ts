@@ -4,6 +4,7 @@ import { VaultError } from '../../errors.js'
 import { changeVault } from '../../vault/change.js'
 import { openVault } from '../../vault/open.js'
 import type { PolicyChange } from '../../vault/vault.js'
+import { nameOrAsk } from '../ask-missing.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
@@ -11,17 +12,19 @@ import { openForWriting } from '../open-vault.js'
 import { graceFlag, PLAN_FLAGS, type PlanOptions } from '../plan-flags.js'
 import { describePolicy, policyJson } from '../policy-text.js'
 import { createPrinter } from '../printer.js'
+import { canAsk } from '../read-value.js'
 
 /** Options of `policy set`. */
 export interface PolicySetOptions extends GlobalOptions, PlanOptions {
-  readonly name: string
+  /** Asked for when it is missing. */
+  readonly name?: string
   readonly maxAgeSeconds?: number
   readonly graceSeconds?: number
 }
 
 const POLICY_SET: CommandShape<PolicySetOptions> = {
   name: 'policy set',
-  positionals: [{ key: 'name', arity: 'one' }],
+  positionals: [{ key: 'name', arity: 'optional', help: 'the credential; asked for on a terminal' }],
   flags: [
     {
       key: 'maxAgeSeconds',
@@ -50,19 +53,27 @@ export function addPolicySetCommand(parent: Command, context: Context, run = run
 
 /** Says how a credential is rotated and when it is due; what is not given stays as it is. */
 export async function runPolicySet(options: PolicySetOptions, context: Context): Promise<void> {
-  const { name, maxAgeSeconds, graceSeconds, provider, verify, onRotate } = options
+  const { maxAgeSeconds, graceSeconds, provider, verify, onRotate } = options
+  const name = await nameOrAsk(options, context, 'policy set')
   const targets = options.targets.length === 0 ? undefined : options.targets
-  const change: PolicyChange = { maxAgeSeconds, graceSeconds, provider, verify, targets, onRotate }
-  if (Object.values(change).every((member) => member === undefined)) {
-    throw new VaultError('USAGE', 'cannot set a policy: nothing was given to set', {
-      hints: ['give --max-age, --grace, --provider, --verify, --target or --on-rotate', 'mcpvault help policy set'],
-    })
-  }
+  const given: PolicyChange = { maxAgeSeconds, graceSeconds, provider, verify, targets, onRotate }
+  const isGiven = Object.values(given).some((member) => member !== undefined)
+  const change = isGiven ? given : { ...given, maxAgeSeconds: await askMaxAge(name, options, context) }
   const access = await openForWriting(options, context)
   await changeVault(access, 'policy set', (draft) => draft.setPolicy(name, change))
   const policy = openVault(access).describe(name)?.policy
   createPrinter(context, options).done(`set the policy of "${name}": ${describePolicy(policy)}`, {
     name,
     ...policyJson(policy),
+  })
+}
+
+/** Asks for what a policy is most often set for. @throws {VaultError} USAGE where nothing may be asked or was answered */
+async function askMaxAge(name: string, options: PolicySetOptions, context: Context): Promise<number> {
+  const question = `After how long is "${name}" due? (a bare number is days)`
+  const answer = canAsk(options, context) ? (await context.prompt.text(question)).trim() : ''
+  if (answer !== '') return parseDuration(answer, 'd')
+  throw new VaultError('USAGE', 'cannot set a policy: nothing was given to set', {
+    hints: ['give --max-age, --grace, --provider, --verify, --target or --on-rotate', 'mcpvault help policy set'],
   })
 }

@@ -53,6 +53,6 @@ export async function runRollback(options: RollbackOptions, context: Context): P
   const access = await openForWriting(options, context)
   const back = await rollBack(name, { to, reason, graceSeconds }, rotationDesk(access, options, context))
   if (back.retired !== undefined) warnOfTutorialBackup(access)
-  const message = `rolled "${name}" back; its value is now version ${back.version}; ${describePrevious(back)}`
+  const message = `rolled "${name}" back; its value is now version ${back.version}; ${describePrevious(back, context.now())}`
   createPrinter(context, options).done(message, versionsJson(name, back))
 }

@@ -7,6 +7,7 @@ import { changeVault } from '../../vault/change.js'
 import { checkNewName, unknownName } from '../../vault/name.js'
 import { openVault } from '../../vault/open.js'
 import type { Credential, RotationPlan, Vault, VaultAccess } from '../../vault/vault.js'
+import { nameOrAsk } from '../ask-missing.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
@@ -14,6 +15,7 @@ import { openForWriting } from '../open-vault.js'
 import { graceFlag, PLAN_FLAGS, type PlanOptions } from '../plan-flags.js'
 import { createPrinter } from '../printer.js'
 import {
+  canAsk,
   chooseSource,
   hasValueSource,
   NO_VALUE_ARGUMENT,
@@ -84,7 +86,7 @@ export async function runRotate(options: RotateOptions, context: Context): Promi
   if (options.due || options.resume || options.abort || options.retired || options.dryRun) {
     return (await import('../rotate-modes.js')).runMode(options, context)
   }
-  const name = nameOf(options)
+  const name = canAsk(options, context) ? await nameOrAsk(options, context, 'rotate') : nameOf(options)
   const access = await openForWriting(options, context)
   const vault = openVault(access)
   refuseGrace(options, vault)
@@ -100,7 +102,7 @@ export async function runRotate(options: RotateOptions, context: Context): Promi
   const outcome = await rotateOnce({ name, plan, credential, vault }, { options, context, access })
   if (outcome.rotated.retired !== undefined) warnOfTutorialBackup(access)
   warnOfUnconfirmed(credential, outcome, access)
-  const sentence = describeRotation(name, outcome, access.store.locate('vault'))
+  const sentence = describeRotation(name, outcome, access)
   createPrinter(context, options).done(sentence, rotationJson(name, outcome))
   return undefined
 }
@@ -168,7 +170,7 @@ async function createCredential(name: string, { options, context, access }: Arou
   })
   value.wipe()
   const outcome = { rotated, isVerified: false }
-  const sentence = isNew ? `stored "${name}"` : describeRotation(name, outcome, access.store.locate('vault'))
+  const sentence = isNew ? `stored "${name}"` : describeRotation(name, outcome, access)
   createPrinter(context, options).done(sentence, rotationJson(name, outcome))
 }
 

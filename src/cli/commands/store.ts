@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { changeVault } from '../../vault/change.js'
 import { checkNewName, existsAlready } from '../../vault/name.js'
+import { newNameOrAsk } from '../ask-missing.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
@@ -11,13 +12,14 @@ import { NO_VALUE_ARGUMENT, readValue, VALUE_FLAGS, type ValueOptions } from '..
 
 /** Options of `store`. */
 export interface StoreOptions extends GlobalOptions, ValueOptions {
-  readonly name: string
+  /** Asked for when it is missing. */
+  readonly name?: string
   readonly note?: string
 }
 
 const STORE: CommandShape<StoreOptions> = {
   name: 'store',
-  positionals: [{ key: 'name', arity: 'one' }],
+  positionals: [{ key: 'name', arity: 'optional', help: 'the credential; asked for on a terminal' }],
   flags: [
     ...VALUE_FLAGS,
     { key: 'note', long: '--note', value: 'TEXT', help: 'what the credential is for; not secret' },
@@ -38,7 +40,8 @@ export function addStoreCommand(parent: Command, context: Context, run = runStor
 
 /** Keeps a new credential. */
 export async function runStore(options: StoreOptions, context: Context): Promise<void> {
-  const { name, note } = options
+  const { note } = options
+  const name = await newNameOrAsk(options, context, 'store')
   checkNewName(name)
   const access = await openForWriting(options, context)
   // Asked before the value is: nobody should paste a key only to be told that the name is taken.

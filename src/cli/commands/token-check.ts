@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { VaultError } from '../../errors.js'
 import { SEARCH_DIGEST, SEARCH_TOOL } from '../../search/definition.js'
+import { parseArguments } from '../../tokens/parse-arguments.js'
 import { TokenRecords } from '../../tokens/records.js'
 import type { Arguments } from '../../tokens/argument-rules.js'
 import { type Verdict, verifyToken } from '../../tokens/verify.js'
@@ -65,18 +66,5 @@ async function readArguments(options: TokenCheckOptions, context: Context): Prom
     })
   }
   const text = await readText(file, context, { what: 'file of arguments', maxBytes: MAX_ARGUMENTS_BYTES })
-  const args = parseJson(text)
-  if (typeof args === 'object' && args !== null && !Array.isArray(args)) return args as Arguments
-  throw new VaultError('INPUT', 'cannot read the arguments of the call: expected a JSON object', {
-    hints: [`echo '{"query":"mcp"}' | mcpvault token check --tool web_search --args -`],
-  })
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    // JSON.parse quotes its input.
-    return undefined
-  }
+  return parseArguments(text)
 }

@@ -16,6 +16,7 @@ import type { Context } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
 import { openForReading } from '../open-vault.js'
 import { countOf, createPrinter } from '../printer.js'
+import { canAsk } from '../read-value.js'
 import { pinTools } from '../pin-tools.js'
 import { tokenAccess } from '../token-access.js'
 import { ARG_FLAG, CALLS_FLAG, METHODS_FLAG, RATE_FLAG, TOOLS_FLAG, TTL_FLAG } from '../token-flags.js'
@@ -61,13 +62,14 @@ export function addTokenCreateCommand(parent: Command, context: Context, run = r
 
 /** Makes a token and prints it alone on stdout. */
 export async function runTokenCreate(options: TokenCreateOptions, context: Context): Promise<void> {
-  const { tools, methods, ttlSeconds, label, calls, rules, rate } = options
-  if (tools === undefined) {
+  const { methods, ttlSeconds, label, calls, rules, rate } = options
+  if (options.tools === undefined && !canAsk(options, context)) {
     throw new VaultError('USAGE', 'cannot create a token without saying what it may call', {
       hints: ['mcpvault token create --tools web_search'],
     })
   }
   const opened = await openForReading(options, context, 'needed')
+  const tools = options.tools ?? (await (await import('../ask-tools.js')).askTools(opened, context))
   const printer = createPrinter(context, options)
   const { token, record } = await createToken(tokenAccess(opened), {
     tools,
