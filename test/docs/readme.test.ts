@@ -16,6 +16,11 @@ const STAND_FOR: readonly (readonly [RegExp, string])[] = [
   [/^0 6 \* \* \* +\/usr\/local\/bin\/(.*) --vault \S+$/gm, '$1'],
   [/^export MCP_ENCRYPTION_KEY=….*$/gm, ''],
   [/^mcpvault adopt(| --undo) +#.*$/gm, 'mcpvault adopt$1 --yes'],
+  // Serving ends with a signal.
+  [
+    /^(mcpvault serve) (--config \S+) .*$/gm,
+    '$1 $2 --listen 127.0.0.1:0 2> serve.log & until grep -q serving serve.log; do sleep 0.1; done; kill $!; wait $!',
+  ],
 ]
 
 const PROGRAMS = {
@@ -84,6 +89,7 @@ describe('the README', () => {
         blockWith('policy set'),
         blockWith('token narrow'),
         blockWith('mcpvault exec'),
+        blockWith('mcpvault serve'),
         'echo GITHUB_TOKEN=ghp_x > .env',
         blockWith('mcpvault import .env'),
         `mkdir .cursor; echo '{"mcpServers":{"x":{"command":"y","env":{"X_TOKEN":"hunter2"}}}}' > .cursor/mcp.json`,
@@ -112,6 +118,7 @@ describe('the README', () => {
 
   it('leaves no block untried', () => {
     const tried = [
+      'mcpvault serve',
       'policy set',
       'mcpvault init',
       'mcpvault import',
