@@ -186,9 +186,11 @@ export class HttpOrigin {
     })
   }
 
-  /** Ends all connections at once. */
-  async close(): Promise<void> {
-    await this.#pool.destroy()
+  /** Lets requests end, and after `graceMs` ends what is left. */
+  async close(graceMs: number): Promise<void> {
+    const timer = setTimeout(() => void this.#pool.destroy(), graceMs)
+    await this.#pool.close()
+    clearTimeout(timer)
   }
 }
 

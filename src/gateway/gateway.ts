@@ -12,6 +12,7 @@ import { VaultError } from '../errors.js'
 import type { AuditLog, AuditResult } from './audit.js'
 import type { ClientAnswer, ClientRequest } from './client.js'
 import type { TokenScope } from '../tokens/caveats.js'
+import { RateKeeper, type RateLimit } from '../tokens/rate.js'
 import type { Refusal } from '../tokens/verify.js'
 import { currentDigest } from './definition.js'
 import { checkHeaders, type Demand, demandOf, GENERAL_DEMAND, isModern, isTokenRefused } from './decide.js'
@@ -42,15 +43,17 @@ const MOST_SESSIONS = 10_000
 export class Gateway {
   readonly #parts: GatewayParts
   readonly #sessions = new Map<string, string>()
+  readonly #strangers: RateKeeper
 
   constructor(parts: GatewayParts) {
     this.#parts = parts
+    this.#strangers = new RateKeeper(parts.monotonicMs)
   }
 
   /** Answers a client's request; never throws. */
   async handle(upstream: Upstream, request: ClientRequest): Promise<ClientAnswer> {
     try {
-      const call = new Call(this.#parts, upstream, { request, sessions: this.#sessions })
+      const call = new Call(this.#parts, upstream, { request, sessions: this.#sessions, strangers: this.#strangers })
       return await call.answer()
     } catch (error) {
       return this.#explain(upstream, error)
@@ -86,7 +89,11 @@ interface CallOptions {
   readonly request: ClientRequest
   /** Session id to token id. */
   readonly sessions: Map<string, string>
+  readonly strangers: RateKeeper
 }
+
+/** How many refusals of requests without a token that is known are recorded. */
+const STRANGERS: RateLimit = { key: 'strangers', rate: { calls: 60, per: 'm' } }
 
 /** One request on its way. */
 class Call {
@@ -94,15 +101,17 @@ class Call {
   readonly #upstream: Upstream
   readonly #request: ClientRequest
   readonly #sessions: Map<string, string>
+  readonly #strangers: RateKeeper
   #tokenId = ''
   #auditId = ''
   #startMs = 0
 
-  constructor(parts: GatewayParts, upstream: Upstream, { request, sessions }: CallOptions) {
+  constructor(parts: GatewayParts, upstream: Upstream, { request, sessions, strangers }: CallOptions) {
     this.#parts = parts
     this.#upstream = upstream
     this.#request = request
     this.#sessions = sessions
+    this.#strangers = strangers
   }
 
   async answer(): Promise<ClientAnswer> {
@@ -246,6 +255,11 @@ class Call {
     let result: Omit<AuditResult, 'ms'> = { outcome: 'cancelled' }
     try {
       for await (const event of events) {
+        // A stream may live for hours, and its token be revoked meanwhile.
+        if (!this.#parts.guard.judge(this.#request.token, GENERAL_DEMAND).allowed) {
+          result = { outcome: 'cancelled', reason: 'the token was refused' }
+          return
+        }
         yield formatEvent(filter === undefined || event.data === '' ? event : { ...event, data: filter(event.data) })
       }
       result = { outcome: 'ok' }
@@ -304,6 +318,8 @@ class Call {
     const method = methodOf(frame, this.#request.verb)
     const trace = traceOf(frame?.params, this.#request.headers)
     const token = this.#tokenId === '' ? undefined : this.#tokenId
+    // Whoever has no token must not be able to fill the disk; the metrics count all.
+    if (token === undefined && !this.#strangers.take([STRANGERS])) return
     try {
       this.#parts.audit.refusal({ token, upstream: this.#upstream.name, method, tool, reason, trace })
     } catch (error) {

@@ -85,8 +85,8 @@ export class HttpUpstream implements Upstream {
     }
   }
 
-  async close(): Promise<void> {
-    await this.#origin.close()
+  async close(graceMs: number): Promise<void> {
+    await this.#origin.close(graceMs)
   }
 
   #lease(otherThan?: readonly CredentialUse[]): Lease {

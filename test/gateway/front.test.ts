@@ -255,6 +255,40 @@ describe('the front', () => {
     for (const line of here.log) expect(JSON.parse(line)).toMatchObject({ name: 'mcpvault', level: expect.any(String) })
   })
 
+  it('ends a stream whose token was revoked, at its next event', async () => {
+    let send = (): void => {}
+    const upstream = await startUpstream((_received, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      send = () => void response.write('data: {"jsonrpc":"2.0","method":"notifications/tools/list_changed"}\n\n')
+      send()
+    })
+    const here = await GatewayWorld.inFrontOf(upstream.url)
+    const headers = { authorization: `Bearer ${await here.token()}`, accept: 'text/event-stream' }
+    const response = await fetch(`${here.origin}/mcp/notes`, { headers })
+    const reader = response.body?.getReader()
+    expect(Buffer.from((await reader?.read())?.value ?? []).toString()).toContain('list_changed')
+    await here.revokeAll()
+    send()
+    expect(await reader?.read()).toMatchObject({ done: true })
+    expect(here.audit().at(-1)).toMatchObject({
+      event: 'result',
+      outcome: 'cancelled',
+      reason: 'the token was refused',
+    })
+  })
+
+  it('lets nobody without a token fill the audit log', async () => {
+    const { world: here } = await world()
+    const tries = await Promise.all(Array.from({ length: 100 }, () => here.post(rpc('ping'))))
+    expect(tries.every(({ status }) => status === 401)).toBe(true)
+    // One a second, beyond the first sixty.
+    expect(here.audit().length).toBeGreaterThanOrEqual(60)
+    expect(here.audit().length).toBeLessThan(100)
+    expect(await (await fetch(`${here.origin}/metrics`)).text()).toContain(
+      'mcpvault_refusals_total{reason="malformed"} 100',
+    )
+  })
+
   it('ends a connection that is slow to say what it wants', async () => {
     const { world: here } = await world()
     const { port } = new URL(here.origin)
