@@ -76,7 +76,7 @@ describe('the README', () => {
     expect(readme).toMatch(/^npm ci && npm test$/m)
   })
 
-  it('runs as it is written, block after block', async () => {
+  it('runs as it is written, block after block', { timeout: 120_000 }, async () => {
     const standIn = await startStandIn({ accepts: (key) => key.startsWith('sk_') })
     try {
       const run = createHome({ SCAVIO_BASE_URL: standIn.baseUrl })
