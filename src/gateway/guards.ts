@@ -62,3 +62,27 @@ export function pickForwarded(headers: IncomingHttpHeaders): Record<string, stri
 export function bearerToken(headers: IncomingHttpHeaders): string | undefined {
   return /^bearer +([\w.~+/-]+=*) *$/i.exec(headers.authorization ?? '')?.[1]
 }
+
+const CORS_HEADERS = {
+  'access-control-allow-methods': 'POST, GET, DELETE',
+  'access-control-allow-headers':
+    'authorization, content-type, last-event-id, mcp-method, mcp-name, mcp-protocol-version, mcp-session-id, traceparent',
+  'access-control-max-age': '600',
+}
+
+/** The headers without which a browser hands no answer to a page that may call; none where no page asks. */
+export function corsHeaders(headers: IncomingHttpHeaders, { origins }: FrontDoors): Record<string, string> {
+  const { origin } = headers
+  if (origin === undefined || !origins.has(origin)) return {}
+  const exposed = 'mcp-session-id, mcp-protocol-version, www-authenticate, retry-after'
+  return { 'access-control-allow-origin': origin, 'access-control-expose-headers': exposed, vary: 'origin' }
+}
+
+/** What a browser that asks before it calls is told; undefined if that is not what is asked. */
+export function preflightHeaders(
+  method: string | undefined,
+  headers: IncomingHttpHeaders,
+): Record<string, string> | undefined {
+  const isAsked = method === 'OPTIONS' && headers.origin !== undefined
+  return isAsked && headers['access-control-request-method'] !== undefined ? CORS_HEADERS : undefined
+}

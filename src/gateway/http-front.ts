@@ -8,7 +8,7 @@ import { VaultError } from '../errors.js'
 import type { ClientAnswer } from './client.js'
 import { MAX_FRAME_BYTES } from './frame.js'
 import type { Gateway } from './gateway.js'
-import { bearerToken, type FrontDoors, pickForwarded, refuseDoor } from './guards.js'
+import { bearerToken, corsHeaders, type FrontDoors, pickForwarded, preflightHeaders, refuseDoor } from './guards.js'
 import { formatRpcError, RPC_CODES, RpcError } from './rpc.js'
 import type { Upstream } from './upstream.js'
 
@@ -94,7 +94,8 @@ async function serve(gateway: Gateway, options: FrontOptions, exchange: Exchange
   const { request, response } = exchange
   response.on('error', () => {})
   try {
-    await write(response, await answer(gateway, options, exchange))
+    const given = await answer(gateway, options, exchange)
+    await write(response, withHeaders(given, corsHeaders(request.headers, options.doors)))
   } catch {
     // The client has gone away, or the upstream's stream has ended badly: either way this answer has no end.
     response.destroy()
@@ -107,6 +108,8 @@ async function answer(gateway: Gateway, options: FrontOptions, { request, respon
   const { headers } = request
   const refused = refuseDoor(headers, options.doors)
   if (refused !== undefined) return errorAnswer(RPC_CODES.badHttp, refused, 403)
+  const preflight = preflightHeaders(request.method, headers)
+  if (preflight !== undefined) return { status: 204, headers: preflight, body: undefined }
   const path = (request.url ?? '/').replace(/\?.*$/s, '')
   const name = /^\/mcp\/([a-z0-9-]+)$/.exec(path)?.[1]
   const upstream = name === undefined ? undefined : options.findUpstream(name)

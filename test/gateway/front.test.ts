@@ -39,6 +39,25 @@ describe('the front', () => {
     expect(await status(here.origin, { host, origin: `http://${host}` })).toBe(415)
   })
 
+  it('lets a page call whose origin was allowed, and no other', async () => {
+    const upstream = await startUpstream((received, response) => sendResult(received, response, { content: [] }))
+    const here = await GatewayWorld.create()
+    await here.start({ mcpServers: { notes: { url: `${upstream.url}/mcp` } } }, { origins: ['http://page.example'] })
+    const token = await here.token()
+    const ask = (origin: string): Promise<Response> =>
+      fetch(`${here.origin}/mcp/notes`, {
+        method: 'OPTIONS',
+        headers: { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization' },
+      })
+    const allowed = await ask('http://page.example')
+    expect([allowed.status, allowed.headers.get('access-control-allow-origin')]).toEqual([204, 'http://page.example'])
+    expect(allowed.headers.get('access-control-allow-headers')).toContain('authorization')
+    expect((await ask('http://other.example')).status).toBe(403)
+    const called = await here.post(call('a'), { token, headers: { origin: 'http://page.example' } })
+    expect([called.status, called.headers.get('access-control-allow-origin')]).toEqual([200, 'http://page.example'])
+    expect((await here.post(call('a'), { token })).headers.get('access-control-allow-origin')).toBeNull()
+  })
+
   it('knows no OAuth, no other server and no other verb', async () => {
     const { world: here } = await world()
     for (const path of [
