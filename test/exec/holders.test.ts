@@ -80,12 +80,12 @@ describe('the registry of holders', () => {
 
   it('keeps every entry when many processes come and go at once', async () => {
     const world = new VaultWorld()
-    const all = Array.from({ length: 8 }, (_, index) => `key_${index}`)
+    const all = Array.from({ length: 4 }, (_, index) => `key_${index}`)
     const running = await Promise.all(all.map((name) => start(world, name)))
     expect([...names(world)].sort()).toEqual(all)
     for (const [index, one] of running.entries()) if (index % 2 === 0) one.stdin?.end()
     await Promise.all(running.filter((_, index) => index % 2 === 0).map((one) => once(one, 'exit')))
-    expect([...names(world)].sort()).toEqual(['key_1', 'key_3', 'key_5', 'key_7'])
+    expect([...names(world)].sort()).toEqual(['key_1', 'key_3'])
     for (const one of running) one.stdin?.end()
     await Promise.all(running.map((one) => one.exitCode ?? once(one, 'exit')))
     expect(lines(world)).toEqual([])
