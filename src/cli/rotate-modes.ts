@@ -9,11 +9,12 @@ import { describePlan } from '../rotation/dry-run.js'
 import { confirmRetired } from '../rotation/retire.js'
 import { type DueListener, foreseeDue, rotateDue } from '../rotation/rotate-due.js'
 import { abortRotation, resumeRotation } from '../rotation/staged.js'
-import { liveVersion } from '../rotation/stuck.js'
+import { refuseInTheWay } from '../rotation/stuck.js'
 import { unknownName } from '../vault/name.js'
 import { openVault } from '../vault/open.js'
-import type { VaultAccess } from '../vault/vault.js'
-import { nameOf, planOf, type RotateOptions } from './commands/rotate.js'
+import { liveVersion } from '../vault/rotation-stop.js'
+import type { Vault, VaultAccess } from '../vault/vault.js'
+import { nameOf, planOf, refuseGrace, type RotateOptions } from './commands/rotate.js'
 import type { Context } from './context.js'
 import { openForReading, openForWriting } from './open-vault.js'
 import { createPrinter } from './printer.js'
@@ -47,8 +48,9 @@ interface Around {
 
 async function resume(name: string, { options, context, access }: Around): Promise<void> {
   const giveValue = () => readValue(`new value of "${name}"`, options, context)
-  const { targets, onRotate } = options
-  const outcome = await resumeRotation(name, { giveValue, targets, onRotate }, rotationDesk(access, options, context))
+  const { targets, onRotate, confirmedClean: isConfirmedClean } = options
+  const desk = rotationDesk(access, options, context)
+  const outcome = await resumeRotation(name, { giveValue, targets, onRotate, isConfirmedClean }, desk)
   const sentence = describeRotation(name, outcome, access)
   createPrinter(context, options).done(sentence, rotationJson(name, outcome))
 }
@@ -108,10 +110,17 @@ async function due({ options, context, access }: Around): Promise<number> {
       if (!options.json) sayFailure(error, printer.warn)
     },
   }
-  const names = options.name === undefined ? [] : [options.name]
+  const names = dueNames(options, openVault(access))
   await rotateDue({ names, flags: options }, rotationDesk(access, options, context), listener)
   if (options.json) printer.json(report)
   return report.failed.length === 0 ? 0 : FAILED_STATUS
+}
+
+/** A name that is given is one that there is: a typo must not look like a broken record. @throws {VaultError} NOT_FOUND */
+function dueNames({ name }: RotateOptions, vault: Vault): readonly string[] {
+  if (name === undefined) return []
+  if (vault.describe(name) === undefined) throw unknownName(name, vault.names())
+  return [name]
 }
 
 /** A timer's mail has the way out, too. */
@@ -121,9 +130,15 @@ function sayFailure({ message, hints }: VaultError, warn: (sentence: string) => 
 
 async function dryRun(options: RotateOptions, context: Context): Promise<undefined> {
   const name = nameOf(options)
-  const { vault } = await openForReading(options, context, 'if-there')
+  const { vault, access } = await openForReading(options, context, 'if-there')
   const credential = vault.describe(name)
   if (credential === undefined) throw unknownName(name, vault.names())
+  refuseGrace(options, vault)
+  // What would be refused is refused here, too: a rehearsal that goes well must mean something.
+  refuseInTheWay(
+    vault.rotations.find((one) => one.name === name),
+    { host: context.host, nowMs: access.now() },
+  )
   const steps = describePlan(planOf(options, credential), credential)
   const printer = createPrinter(context, options)
   if (options.json) printer.json({ name, steps })
@@ -135,7 +150,7 @@ async function dryRun(options: RotateOptions, context: Context): Promise<undefin
 
 async function dryRunDue(options: RotateOptions, context: Context): Promise<undefined> {
   const { vault, access } = await openForReading(options, context, 'if-there')
-  const names = options.name === undefined ? [] : [options.name]
+  const names = dueNames(options, vault)
   const intents = foreseeDue({ names, flags: options }, vault, rotationDesk(access, options, context))
   const printer = createPrinter(context, options)
   if (options.json) printer.json(intents)

@@ -1,4 +1,5 @@
-import { describeStop, judgeRotation, waysOut } from '../rotation/stuck.js'
+import { isStuck, judgeRotation, takeOver } from '../rotation/stuck.js'
+import { describeStop, liveVersion, waysOut } from '../vault/rotation-stop.js'
 import { isOver } from '../rotation/retire.js'
 import { formatUtc } from '../timestamp.js'
 import { shellWord } from '../vault/name.js'
@@ -12,8 +13,13 @@ const MOST_OF_A_KIND = 20
 export function examineRotations(vault: AnyVault, { access, host }: Scene): readonly Finding[] {
   const nowMs = access.now()
   const stuck = vault.rotations
-    .filter((rotation) => judgeRotation(rotation, { host, nowMs }) === 'stopped')
+    .filter((rotation) => isStuck(rotation, { host, nowMs }))
     .map((rotation): Finding => {
+      if (judgeRotation(rotation, { host, nowMs }) === 'elsewhere') {
+        const since = formatUtc(rotation.startedMs)
+        const what = `a process of another machine or container has rotated "${rotation.name}" since ${since}; ${liveVersion(rotation)}`
+        return { id: 'rotation-stuck', severity: 'error', what, mend: takeOver(rotation) }
+      }
       const what = `a rotation of "${rotation.name}" ${describeStop(rotation)}`
       const [mend = 'mcpvault rotation-due'] = waysOut(rotation)
       return { id: 'rotation-stuck', severity: 'error', what, mend }

@@ -55,11 +55,11 @@ export async function withStuck(
 ): Promise<ReadonlyMap<string, Age>> {
   if (vault.rotations.length === 0) return ages
   // Whether a process still runs is asked by hardly any command.
-  const { judgeRotation } = await import('./stuck.js')
+  const { isStuck } = await import('./stuck.js')
   const marked = new Map(ages)
   for (const rotation of vault.rotations) {
     const age = ages.get(rotation.name)
-    if (age !== undefined && judgeRotation(rotation, judging) === 'stopped') {
+    if (age !== undefined && isStuck(rotation, judging)) {
       marked.set(rotation.name, { ...age, isStuck: true })
     }
   }

@@ -6,15 +6,17 @@
 
 import { DAY_SECONDS } from '../duration.js'
 import { VaultError } from '../errors.js'
+import { shellWord } from '../vault/name.js'
 import { openVault } from '../vault/open.js'
+import { describeStop, waysOut } from '../vault/rotation-stop.js'
 import type { Rotation, Vault } from '../vault/vault.js'
 import { findAges } from './ages.js'
 import type { RotationDesk } from './desk.js'
 import { DEFAULT_MAX_AGE_SECONDS, type DueReason, type DueState, dueState } from './due.js'
-import { isMadeUpstream, makePlan, needsNobody, type PlanFlags } from './plan.js'
+import { makePlan, needsNobody, type PlanFlags } from './plan.js'
 import { findExpired, retireAll, type Retiring } from './retire.js'
 import { type RotationOutcome, startRotation } from './staged.js'
-import { describeStop, judgeRotation, waysOut } from './stuck.js'
+import { inTheWay, isHarmless, isStuck, judgeRotation } from './stuck.js'
 import { rotateTutorial } from './tutorial-rotation.js'
 
 /** Told of everything as it happens. */
@@ -134,8 +136,11 @@ function decide(
   const rotation = vault.rotations.find((one) => one.name === name)
   if (rotation !== undefined && !isPassable(rotation, desk)) return undefined
   if (BROKEN.includes(due.reason)) throw broken(name, due)
-  const why = startReason(due, { name, vault, nowMs: desk.access.now() })
+  const why = due.isDue ? due.reason : undefined
   if (why === undefined) return undefined
+  if (why === 'leak' && isNew({ name, vault, nowMs: desk.access.now() })) {
+    return { does: 'wait', why: 'leak within a day of the last rotation' }
+  }
   const isWaiting = why === 'old key not revoked' || !needsNobody(vault.describe(name)?.policy, flags)
   return { does: isWaiting ? 'wait' : 'rotate', why }
 }
@@ -146,8 +151,11 @@ function decide(
  * @throws {VaultError} ROTATION if it was interrupted and needs a hand.
  */
 function isPassable(rotation: Rotation, { world, access }: RotationDesk): boolean {
-  if (judgeRotation(rotation, { host: world.host, nowMs: access.now() }) !== 'stopped') return false
-  if (rotation.stage === 'obtain' && !isMadeUpstream(rotation.plan)) return true
+  const judging = { host: world.host, nowMs: access.now() }
+  if (!isStuck(rotation, judging)) return false
+  const state = judgeRotation(rotation, judging)
+  if (state !== 'stopped') throw inTheWay(rotation, state, 'rotate')
+  if (isHarmless(rotation)) return true
   throw new VaultError('ROTATION', `a rotation of "${rotation.name}" ${describeStop(rotation)}`, {
     hints: waysOut(rotation),
   })
@@ -159,17 +167,14 @@ interface Asked {
   readonly nowMs: number
 }
 
-/** Why a credential is to be rotated, or waits for a person; undefined when neither. */
-function startReason({ reason, isDue }: DueState, { name, vault, nowMs }: Asked): DueReason | undefined {
-  if (!isDue || reason !== 'leak') return isDue ? reason : undefined
+/** Whoever finds the new value in the same place again and again must not make the timer rotate for ever. */
+function isNew({ name, vault, nowMs }: Asked): boolean {
   const current = vault.describe(name)?.versions.find(({ stage }) => stage === 'current')
-  // Whoever finds the new value in the same place again and again must not make the timer rotate for ever.
-  const isNew = current !== undefined && nowMs - current.createdMs < DAY_SECONDS * 1000
-  return isNew ? undefined : reason
+  return current !== undefined && nowMs - current.createdMs < DAY_SECONDS * 1000
 }
 
 function broken(name: string, { reason }: DueState): VaultError {
   return new VaultError('ROTATION', `cannot tell whether "${name}" is due: ${reason}`, {
-    hints: reason === 'clock skew' ? ['mcpvault doctor'] : [`mcpvault history ${name}`],
+    hints: reason === 'clock skew' ? ['mcpvault doctor'] : [`mcpvault history ${shellWord(name)}`],
   })
 }

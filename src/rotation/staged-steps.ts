@@ -4,6 +4,7 @@ import { VaultError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import { changeVault } from '../vault/change.js'
 import { openVault } from '../vault/open.js'
+import { liveVersion, waysOut } from '../vault/rotation-stop.js'
 import type { RotatedVersion, Rotation } from '../vault/vault.js'
 import { probeValue } from './probe.js'
 import { type CreatedValue, createValue, isRefusal, revokeValue } from './provider.js'
@@ -12,7 +13,6 @@ import { followRotation } from './follow.js'
 import { isMadeUpstream, revokerOf } from './plan.js'
 import { retireOlder } from './retire.js'
 import { parseProbe, parseProvider } from './spec.js'
-import { liveVersion, waysOut } from './stuck.js'
 
 /** Gives a value that a person has; the caller wipes it. */
 export type ValueSource = (() => Promise<Secret>) | undefined

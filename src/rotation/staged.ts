@@ -11,11 +11,12 @@
 import { VaultError } from '../errors.js'
 import { shellWord } from '../vault/name.js'
 import { changeVault } from '../vault/change.js'
+import { describeStop, liveVersion, waysOut } from '../vault/rotation-stop.js'
 import type { Rotation, RotationPlan } from '../vault/vault.js'
 import { requireTrustFor, type RotationDesk, selfOf } from './desk.js'
 import { isMadeUpstream } from './plan.js'
 import { discardPending, finishRotation, type Job, type RotationOutcome, type ValueSource } from './staged-steps.js'
-import { describeStop, inTheWay, judgeRotation, liveVersion, waysOut } from './stuck.js'
+import { inTheWay, type JudgeOptions, judgeRotation, refuseInTheWay, type RotationState } from './stuck.js'
 
 export type { RotationOutcome, ValueSource } from './staged-steps.js'
 
@@ -45,11 +46,8 @@ export async function startRotation(request: RotationRequest, desk: RotationDesk
   const isCreateUnknown = isMadeUpstream(plan) && !request.isIdempotent
   const rotation = await changeVault(desk.access, 'rotate', ({ staged }) => {
     const found = staged.find(name)
-    if (found !== undefined) {
-      const state = judge(found, desk)
-      if (state !== 'stopped' || !isHarmless(found)) throw inTheWay(found, state, 'rotate')
-      staged.end(found)
-    }
+    refuseInTheWay(found, judging(desk))
+    if (found !== undefined) staged.end(found)
     return staged.begin({ name, id, owner, isCreateUnknown, plan })
   })
   return finishRotation({ rotation, desk, giveValue: request.giveValue })
@@ -61,6 +59,8 @@ export interface ResumeOptions {
   /** What follows instead of what was decided: a target may have moved for good. Empty or undefined leaves it. */
   readonly targets?: readonly string[]
   readonly onRotate?: string | undefined
+  /** The user has seen that no process of another machine is at it any more. */
+  readonly isConfirmedClean?: boolean
 }
 
 /**
@@ -71,12 +71,17 @@ export interface ResumeOptions {
  */
 export async function resumeRotation(
   name: string,
-  { giveValue, targets = [], onRotate }: ResumeOptions,
+  { giveValue, targets = [], onRotate, isConfirmedClean = false }: ResumeOptions,
   desk: RotationDesk,
 ): Promise<RotationOutcome> {
   const owner = selfOf(desk)
   const rotation = await changeVault(desk.access, 'rotate', ({ staged }) => {
-    const found = findStopped(name, { found: staged.find(name), action: 'resume the rotation of', desk })
+    const found = findStopped(name, {
+      found: staged.find(name),
+      action: 'resume the rotation of',
+      desk,
+      isConfirmedClean,
+    })
     if (found.isCreateUnknown) {
       throw new VaultError('ROTATION', `cannot resume the rotation of "${name}": it ${describeStop(found)}`, {
         hints: waysOut(found),
@@ -107,16 +112,17 @@ export interface AbortOptions {
 export async function abortRotation(name: string, options: AbortOptions, desk: RotationDesk): Promise<Rotation> {
   const owner = selfOf(desk)
   const rotation = await changeVault(desk.access, 'rotate', ({ staged }) => {
-    const found = staged.find(name)
-    const isElsewhere = found !== undefined && judge(found, desk) === 'elsewhere'
     const action = 'abort the rotation of'
-    const stopped = isElsewhere && options.isConfirmedClean ? found : findStopped(name, { found, action, desk })
+    const { isConfirmedClean } = options
+    const stopped = findStopped(name, { found: staged.find(name), action, desk, isConfirmedClean })
     if (stopped.stage === 'targets') {
+      const resume = `mcpvault rotate ${shellWord(name)} --resume`
+      const isElsewhere = judge(stopped, desk) === 'elsewhere'
       throw new VaultError('ROTATION', `cannot ${action} "${name}": ${liveVersion(stopped)} already`, {
-        hints: [`mcpvault rollback ${shellWord(name)}`, `mcpvault rotate ${shellWord(name)} --resume`],
+        hints: isElsewhere ? [`${resume} --confirmed-clean`] : [`mcpvault rollback ${shellWord(name)}`, resume],
       })
     }
-    if (stopped.isCreateUnknown && !options.isConfirmedClean) {
+    if (stopped.isCreateUnknown && !isConfirmedClean) {
       throw new VaultError('ROTATION', `cannot ${action} "${name}": it ${describeStop(stopped)}`, {
         hints: waysOut(stopped),
       })
@@ -136,28 +142,29 @@ export async function abortRotation(name: string, options: AbortOptions, desk: R
   return rotation
 }
 
-/** Nothing is lost and nothing was made anywhere: the value was still to come from a person, or from here. */
-function isHarmless({ stage, plan }: Rotation): boolean {
-  return stage === 'obtain' && !isMadeUpstream(plan)
+function judge(rotation: Rotation, desk: RotationDesk): RotationState {
+  return judgeRotation(rotation, judging(desk))
 }
 
-function judge(rotation: Rotation, { world, access }: RotationDesk): ReturnType<typeof judgeRotation> {
-  return judgeRotation(rotation, { host: world.host, nowMs: access.now() })
+function judging({ world, access }: RotationDesk): JudgeOptions {
+  return { host: world.host, nowMs: access.now() }
 }
 
 interface Finding {
   readonly found: Rotation | undefined
   readonly action: string
   readonly desk: RotationDesk
+  /** Whether a rotation of a process that cannot be seen from here counts as stopped. */
+  readonly isConfirmedClean: boolean
 }
 
-function findStopped(name: string, { found, action, desk }: Finding): Rotation {
+function findStopped(name: string, { found, action, desk, isConfirmedClean }: Finding): Rotation {
   if (found === undefined) {
     throw new VaultError('NOT_FOUND', `cannot ${action} "${name}": none is under way`, {
       hints: [`mcpvault history ${shellWord(name)}`],
     })
   }
   const state = judge(found, desk)
-  if (state !== 'stopped') throw inTheWay(found, state, action)
-  return found
+  if (state === 'stopped' || (state === 'elsewhere' && isConfirmedClean)) return found
+  throw inTheWay(found, state, action)
 }

@@ -9,7 +9,9 @@ import { judgeProcess } from '../storage/owner.js'
 import type { StorageHost } from '../storage/read-file.js'
 import { formatUtc } from '../timestamp.js'
 import { shellWord } from '../vault/name.js'
-import type { Rotation, RotationStage } from '../vault/vault.js'
+import { describeStop, liveVersion, waysOut } from '../vault/rotation-stop.js'
+import type { Rotation } from '../vault/vault.js'
+import { isMadeUpstream } from './plan.js'
 
 /** `running` and `stopped` are certain; `elsewhere` is a process of another machine or container. */
 export type RotationState = 'running' | 'stopped' | 'elsewhere'
@@ -30,35 +32,34 @@ export function judgeRotation({ owner, startedMs }: Rotation, { host, nowMs }: J
   return found === 'live' ? 'running' : found === 'dead' ? 'stopped' : found
 }
 
-const MEANINGS: Readonly<Record<RotationStage, string>> = {
-  obtain: 'there is no new value yet',
-  verify: 'the new value is kept and not yet in use',
-  targets: 'the new value is in use, and what follows a rotation is not all done',
+/** What takes longer is at rest, though nobody can see from here whether its process lives. */
+const LONGEST_ELSEWHERE_MS = 86_400_000
+
+/** Whether a rotation needs a hand: it was interrupted, or a process that cannot be seen from here has had a day for it. */
+export function isStuck(rotation: Rotation, judging: JudgeOptions): boolean {
+  const state = judgeRotation(rotation, judging)
+  return state === 'stopped' || (state === 'elsewhere' && judging.nowMs - rotation.startedMs >= LONGEST_ELSEWHERE_MS)
 }
 
-/** Says which value is live: every message about a rotation does. */
-export function liveVersion({ stage, version }: Pick<Rotation, 'stage' | 'version'>): string {
-  // Nothing else changes a credential that is being rotated, so the one before is the current one.
-  return `version ${stage === 'targets' ? version : version - 1} is live`
+/** Nothing is lost and nothing was made anywhere: the value was still to come from a person, or from here. */
+export function isHarmless({ stage, plan }: Rotation): boolean {
+  return stage === 'obtain' && !isMadeUpstream(plan)
 }
 
-/** Says where a rotation stands, without a full stop. */
-export function describeStop(rotation: Rotation): string {
-  const { stage, isCreateUnknown } = rotation
-  const meaning = isCreateUnknown ? 'the provider may have made a key that nobody has' : MEANINGS[stage]
-  return `stopped at the stage "${isCreateUnknown ? 'create-unknown' : stage}" (${meaning}); ${liveVersion(rotation)}`
+/**
+ * Refuses to begin a rotation where another one is under way, or was interrupted and holds something.
+ *
+ * @throws {VaultError} LOCKED, ROTATION
+ */
+export function refuseInTheWay(found: Rotation | undefined, judging: JudgeOptions): void {
+  if (found === undefined) return
+  const state = judgeRotation(found, judging)
+  if (state !== 'stopped' || !isHarmless(found)) throw inTheWay(found, state, 'rotate')
 }
 
-/** Gives the commands that lead out, the most useful first. */
-export function waysOut({ name, stage, startedMs, isCreateUnknown }: Rotation): readonly string[] {
-  const rotate = `mcpvault rotate ${shellWord(name)}`
-  if (isCreateUnknown) {
-    return [
-      `look at the provider for a key made since ${formatUtc(startedMs)} and delete it, then: ${rotate} --abort --confirmed-clean`,
-    ]
-  }
-  if (stage === 'targets') return [`${rotate} --resume`, `mcpvault rollback ${shellWord(name)}`]
-  return [`${rotate} --resume`, `${rotate} --abort`]
+/** Gives the command that takes over what a process of another machine has left. */
+export function takeOver({ name, stage }: Rotation): string {
+  return `mcpvault rotate ${shellWord(name)} --${stage === 'targets' ? 'resume' : 'abort'} --confirmed-clean`
 }
 
 /** Builds the error for a rotation that keeps another one from beginning. */
@@ -79,6 +80,6 @@ export function inTheWay(rotation: Rotation, state: RotationState, action: strin
   }
   const who = `a process of another machine or container has rotated it since ${since}`
   return new VaultError('LOCKED', `cannot ${action} "${name}": ${who}; ${liveVersion(rotation)}`, {
-    hints: [`if that runs nowhere any more: mcpvault rotate ${shellWord(name)} --abort --confirmed-clean`],
+    hints: [`if that runs nowhere any more: ${takeOver(rotation)}`],
   })
 }

@@ -6,6 +6,7 @@ import { formatUtc } from '../timestamp.js'
 import { shellWord } from '../shell-word.js'
 import { makeEntry, makePolicy, makeVersion, type NativeEntry, type NativeVersion } from './native-entry.js'
 import { advanceEntry, nextVersion } from './native-versions.js'
+import { liveVersion, waysOut } from './rotation-stop.js'
 import type {
   BeginOptions,
   DraftOptions,
@@ -161,10 +162,10 @@ export class NativeStages implements StagedDraft {
   refuseDuring(name: string, what: string, { allowed }: { readonly allowed?: Rotation['stage'] } = {}): void {
     const rotation = this.#rotations.get(name)
     if (rotation === undefined || rotation.stage === allowed) return
-    const word = shellWord(name)
-    throw new VaultError('LOCKED', `cannot ${what} "${name}": a rotation of it is at the stage "${rotation.stage}"`, {
-      hints: [`mcpvault rotate ${word} --resume`, `mcpvault rotate ${word} --abort`],
-    })
+    // Whether somebody is at it cannot be told here; the ways out refuse as long as somebody is.
+    const stage = rotation.isCreateUnknown ? 'create-unknown' : rotation.stage
+    const where = `a rotation of it is at the stage "${stage}"; ${liveVersion(rotation)}`
+    throw new VaultError('LOCKED', `cannot ${what} "${name}": ${where}`, { hints: waysOut(rotation) })
   }
 
   #refuseKept(name: string, value: Secret): void {

@@ -127,7 +127,7 @@ describe('a staged rotation', () => {
       () => world.remove('a'),
       () => world.change((draft) => draft.rename('a', { to: 'z' })),
     ]) {
-      expect((await expectCode('LOCKED', change)).hints).toContain('mcpvault rotate a --abort')
+      expect((await expectCode('LOCKED', change)).hints.join()).toContain('mcpvault rotate a --abort')
     }
     await world.rotate('b', 'b two')
     await world.change((draft) => draft.setPolicy('a', { maxAgeSeconds: 5 }))

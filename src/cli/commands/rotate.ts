@@ -58,7 +58,7 @@ const ROTATE: CommandShape<RotateOptions> = {
     {
       key: 'confirmedClean',
       long: '--confirmed-clean',
-      help: 'with --abort: I have seen that the provider has no stray key',
+      help: 'with --abort or --resume: nothing else is at it, and the provider has no stray key',
     },
     { key: 'retired', long: '--retired', help: 'the old value was revoked at its provider: wipe it' },
     { key: 'due', long: '--due', help: 'rotate what is due and needs no person, retire what is past its grace' },
@@ -179,7 +179,7 @@ function needsNothing({ provider, verify, targets, onRotate }: PlanGiven): boole
 }
 
 /** @throws {VaultError} INPUT if a grace is asked for where no old value is kept */
-function refuseGrace({ graceSeconds }: RotateOptions, vault: Vault): void {
+export function refuseGrace({ graceSeconds }: RotateOptions, vault: Vault): void {
   if (graceSeconds === undefined || vault.format === 'native') return
   throw new VaultError('INPUT', 'cannot keep the old value for a grace: the tutorial format has no versions', {
     hints: ['mcpvault upgrade'],
@@ -208,8 +208,8 @@ function checkModes(options: RotateOptions): void {
     throw new VaultError('USAGE', 'cannot rotate: give only one of --resume, --abort, --retired and --due')
   }
   const [mode] = given
-  if (options.confirmedClean && mode !== 'abort') {
-    throw new VaultError('USAGE', 'cannot use --confirmed-clean: it belongs to --abort')
+  if (options.confirmedClean && mode !== 'abort' && mode !== 'resume') {
+    throw new VaultError('USAGE', 'cannot use --confirmed-clean: it belongs to --abort and --resume')
   }
   if (mode === undefined) return
   // A target that has moved for good must not keep a rotation from being finished.
