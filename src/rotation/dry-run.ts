@@ -31,7 +31,9 @@ export function describePlan(plan: RotationPlan, credential: Credential): readon
     ...versions
       .filter(({ stage }) => stage === 'previous')
       .map(({ version, revoker }) => step('retire', `version ${version} at once; ${HOW[revoker]}`)),
-    ...(isNative ? [step('retire', `version ${current} after ${grace}; ${HOW[revokerOf(plan)]}`)] : []),
+    ...(isNative
+      ? [step('retire', `version ${current} after ${grace}; ${HOW[revokerOf(plan, credential.policy)]}`)]
+      : []),
   ]
 }
 

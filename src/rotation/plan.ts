@@ -44,10 +44,10 @@ export function isMadeUpstream({ provider }: Pick<RotationPlan, 'provider'>): bo
   return parseProvider(provider).kind === 'command'
 }
 
-/** Who has to revoke the value that a rotation replaces. */
-export function revokerOf({ provider }: Pick<RotationPlan, 'provider'>): Revoker {
+/** Who has to revoke the value that a rotation replaces: a provider only if the policy still names one when it is time. */
+export function revokerOf({ provider }: Pick<RotationPlan, 'provider'>, policy: Policy | undefined): Revoker {
   const { kind } = parseProvider(provider)
-  if (kind === 'command') return 'provider'
+  if (kind === 'command') return isMadeUpstream({ provider: policy?.provider ?? 'manual' }) ? 'provider' : 'person'
   return kind === 'generate' ? 'none' : 'person'
 }
 

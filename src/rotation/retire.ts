@@ -11,7 +11,7 @@ import { changeVault } from '../vault/change.js'
 import { shellWord } from '../vault/name.js'
 import { openVault } from '../vault/open.js'
 import { requireTrust } from '../vault/trust.js'
-import type { CredentialVersion, Vault } from '../vault/vault.js'
+import type { Credential, CredentialVersion, Vault } from '../vault/vault.js'
 import { type RotationDesk, takeStep } from './desk.js'
 import { revokeValue } from './provider.js'
 import { parseProvider } from './spec.js'
@@ -105,10 +105,17 @@ async function retireOne({ name, version }: Retiring, desk: RotationDesk): Promi
       await revoke({ name, version }, desk)
     } catch (error) {
       await changeVault(access, 'rotate', ({ staged }) => staged.markRevokeFailed(name, version.version))
-      throw error
+      throw sayingLive(error, openVault(access).describe(name))
     }
   }
   await changeVault(access, 'rotate', ({ staged }) => staged.retire(name, version.version, {}))
+}
+
+function sayingLive(error: unknown, credential: Credential | undefined): unknown {
+  const live = credential?.versions.find(({ stage }) => stage === 'current')?.version
+  if (!(error instanceof VaultError) || live === undefined) return error
+  const { code, message, hints } = error
+  return new VaultError(code, `${message}; version ${live} is live`, { hints, cause: error })
 }
 
 async function revoke({ name, version }: Retiring, desk: RotationDesk): Promise<void> {

@@ -35,7 +35,7 @@ export async function rollBack(name: string, options: RollBackOptions, desk: Rot
       const state = judgeRotation(found, { host: world.host, nowMs: access.now() })
       if (state !== 'stopped' || found.stage !== 'targets') throw inTheWay(found, state, 'roll back')
     }
-    const rolled = draft.rollback(name, { to, reason, graceSeconds, revoker: revokerOf(plan), then })
+    const rolled = draft.rollback(name, { to, reason, graceSeconds, revoker: revokerOf(plan, policy), then })
     return [rolled, draft.staged.find(name)]
   })
   if (next !== undefined) await followRotation({ rotation: next, desk })

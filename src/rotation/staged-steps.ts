@@ -152,8 +152,9 @@ async function promote(
   const { rotation, desk } = job
   try {
     await retireOlder(rotation.name, desk)
+    const revoker = revokerOf(rotation.plan, openVault(desk.access).describe(rotation.name)?.policy)
     const [rotated, next] = await changeVault(desk.access, 'rotate', ({ staged }) => [
-      staged.promote(rotation, { value, revoker: revokerOf(rotation.plan) }),
+      staged.promote(rotation, { value, revoker }),
       staged.find(rotation.name),
     ])
     if (next !== undefined) await followRotation({ ...job, rotation: next })

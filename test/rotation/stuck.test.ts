@@ -65,6 +65,28 @@ describe('what stands in the way of a rotation', () => {
   })
 })
 
+describe('the end of an old value', () => {
+  test('is for a person where the provider was given once, since nobody will be there to revoke it', async () => {
+    const flags = ['--provider', 'command:./provider', '--grace', '1d']
+    expect(await succeed(world, 'rotate', 'name', ...flags, '--dry-run')).toContain('version 1 after 1d; a person')
+    await succeed(world, 'rotate', 'name', ...flags)
+    world.nowMs += DAY_MS
+    expect(await succeed(world, 'rotation-due')).toContain('old key not revoked')
+    expect(await json(world, 'rotate', '--due')).toMatchObject({ waiting: [{ name: 'name' }], failed: [] })
+  })
+
+  test('that the provider refuses is told with the version that is live', async () => {
+    await policy('--provider', 'command:./provider', '--grace', '1d')
+    await succeed(world, 'rotate', 'name')
+    touch('fail-revoke')
+    world.nowMs += DAY_MS
+    expect(await world.run('rotate', '--due')).toBe(8)
+    expect(world.stderr).toContain(
+      'cannot revoke version 1 of "name": the provider "provider" exited with status 4; version 2 is live',
+    )
+  })
+})
+
 describe('a rotation of a machine that is no more', () => {
   /** Makes it look as if a process of another machine had it. */
   async function leaveElsewhere(): Promise<void> {
