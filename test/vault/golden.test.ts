@@ -66,7 +66,8 @@ describe('docs/file-format.md', () => {
     const documented = (start: string): readonly string[] =>
       membersOf(document.split('\n').find((line) => line.startsWith(start)) ?? '')
     const written = membersOf(JSON.stringify({ ...header, keys: [], log: { ...header.log, pending: [] } }))
-    expect(documented('{"vault_id"')).toEqual(written)
+    // Only a vault whose data key was replaced has `past`.
+    expect(documented('{"vault_id"').filter((member) => member !== 'past')).toEqual(written)
     expect(documented('{"kid":K,"type":"passphrase"')).toEqual(membersOf(JSON.stringify(header.keys[0])))
     expect(documented('{"ver"')).toEqual([
       ...membersOf(JSON.stringify(versions[0])),

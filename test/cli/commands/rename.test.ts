@@ -62,7 +62,7 @@ describe('history of a renamed credential', () => {
     expect(await rows('b')).toEqual([
       'rotated 3 current',
       'retired 1 null',
-      'renamed 2 previous',
+      'renamed 2 null',
       'rotated 2 previous',
       'created 1 null',
     ])
