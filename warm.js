@@ -69,6 +69,7 @@ async function play(format) {
     writeFileSync(config, '{"mcpServers":{"a":{"url":"https://upstream.example/mcp"}}}', { mode: 0o600 })
     await run(['config', 'allow', '--config', config, '--yes'])
     await run(['config', 'show', '--config', config])
+    await run(['headers', 'a', '--tools', 'b'])
   }
   await run(['list'])
   await run(['history', 'name'])

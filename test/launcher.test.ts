@@ -51,7 +51,7 @@ describe('compiled code beside the commands', () => {
     const files = readdirSync(join(dirname(dirname(launcher())), 'dist/cli'))
     const without = files.filter((name) => /^(entry|run-[a-z-]+)\.js$/.test(name) && !files.includes(name + COMPILED))
     expect(files.length).toBeGreaterThan(40)
-    expect(without).toEqual(['run-search.js', 'run-serve.js'])
+    expect(without).toEqual(['run-connect.js', 'run-search.js', 'run-serve.js'])
   })
 
   it('is not needed', () => {

@@ -29,6 +29,8 @@ export interface Input {
   readonly isTerminal: boolean
   /** Reads to the end. @throws {VaultError} INPUT if stdin is closed or longer than `maxBytes`. */
   readAll(maxBytes: number): Promise<Buffer>
+  /** Gives what comes as it comes, to the end. */
+  chunks(): AsyncIterable<Buffer>
 }
 
 /** Questions on the terminal, drawn on stderr. Only to be called when stdin and stderr are terminals. */

@@ -199,6 +199,10 @@ class StandardInput implements Input {
     return isTerminal(0)
   }
 
+  chunks(): AsyncIterable<Buffer> {
+    return process.stdin as AsyncIterable<Buffer>
+  }
+
   async readAll(maxBytes: number): Promise<Buffer> {
     requireOpenInput()
     const timer = setTimeout(() => this.#stderr.write('mcpvault: waiting for the value on stdin\n'), SILENCE_MS)

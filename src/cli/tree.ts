@@ -225,6 +225,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
         load: async () => (await import('./commands/serve.js')).addServeCommand,
       },
       {
+        name: 'connect',
+        summary: 'is an MCP server on stdin and stdout, for clients that start their servers',
+        load: async () => (await import('./commands/connect.js')).addConnectCommand,
+      },
+      {
         name: 'config',
         summary: 'looks at the configuration of the gateway, and approves it',
         rows: [

@@ -40,6 +40,8 @@ export class ChildLink implements Transport {
   onerror?: (error: Error) => void
   onmessage?: (message: JSONRPCMessage) => void
   onEnd: ((how: string) => void) | undefined
+  /** Takes messages as they were written. */
+  onText: ((text: string, message: object) => void) | undefined
   child: Child | undefined
   readonly stderr = null
   /** How it has ended. */
@@ -122,8 +124,10 @@ export class ChildLink implements Transport {
   }
 
   #take(line: string): void {
-    const message = parseMessage(this.#lease.redactMessage(line))
+    const text = this.#lease.redactMessage(line)
+    const message = parseMessage(text)
     if (message !== undefined) {
+      this.onText?.(text, message)
       this.onmessage?.(message)
       return
     }

@@ -175,7 +175,7 @@ export class ChildServer {
     try {
       // In the newer protocol there is no ping; any answer, be it an error, shows that it lives.
       const method = this.isLegacy ? 'ping' : 'server/discover'
-      await this.#client.request({ method }, ANYTHING, { timeout: PING_MS })
+      await this.#client.request({ method }, ANYTHING, { timeout: Math.min(PING_MS, this.#timeoutMs) })
     } catch (error) {
       if (error instanceof SdkError && error.code === SdkErrorCode.RequestTimeout) this.#child.kill('it did not answer')
     }

@@ -41,6 +41,8 @@ export interface CoreOptions {
   readonly command: string
   /** The one upstream that is served; all of them unless told. @throws at the start if it is not in the configuration */
   readonly only?: string | undefined
+  /** Whether there is one client, for which programs are relayed message by message. */
+  readonly isForOneClient?: boolean | undefined
 }
 
 /** A gateway without a front. */
@@ -79,6 +81,7 @@ export class GatewayCore {
       log,
       report: log.report,
       onHolding: () => this.#noteHolding(),
+      isForOneClient: options.isForOneClient === true,
       world,
     })
     this.gateway = new Gateway({ guard, audit, metrics, report: log.report, monotonicMs })

@@ -117,9 +117,14 @@ export function checkHeaders(frame: Frame, headers: Readonly<Record<string, stri
   if (named !== undefined && named !== method) throw mismatch('Mcp-Method')
   const name = headers['mcp-name']
   if (name === undefined) return
+  if (decodeHeader(name) !== nameOf({ method, params })) throw mismatch('Mcp-Name')
+}
+
+/** Gives what a message is about, as `Mcp-Name` repeats it: a tool, a prompt, a resource, a task. */
+export function nameOf({ method, params }: Pick<Frame, 'method' | 'params'>): string | undefined {
   const source = method !== undefined && Object.hasOwn(NAMED_BY, method) ? NAMED_BY[method] : undefined
   const value = source === undefined ? undefined : params?.[source]
-  if (decodeHeader(name) !== value) throw mismatch('Mcp-Name')
+  return typeof value === 'string' ? value : undefined
 }
 
 const SENTINEL = /^=\?base64\?([A-Za-z0-9+/]*={0,2})\?=$/

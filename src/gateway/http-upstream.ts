@@ -22,7 +22,7 @@ const SAFE_METHOD = /^(?:ping|server\/discover|completion\/complete|resources\/r
 
 /** What an HTTP upstream needs beside its configuration. */
 export interface HttpUpstreamParts {
-  readonly loader: CredentialLoader
+  readonly loader: Pick<CredentialLoader, 'uses' | 'lease'>
   readonly onLeak: LeakListener
   /** Told which versions a request was really made with, where that are others than were meant. */
   readonly onOtherVersion?: ((uses: readonly CredentialUse[]) => void) | undefined

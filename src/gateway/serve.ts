@@ -25,6 +25,10 @@ export interface ServeOptions {
   readonly origins: readonly string[]
 }
 
+// One file of the build: the SDK is in it once.
+export { runRemote } from './connect-remote.js'
+export { runStdio } from './serve-stdio.js'
+
 /** Serves until a signal ends it. @throws {VaultError} whatever keeps it from starting */
 export async function runGateway(options: ServeOptions, world: ServeWorld): Promise<void> {
   const server = await startGateway(options, world)

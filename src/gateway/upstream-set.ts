@@ -3,6 +3,7 @@ import type { ChildLog, ChildWorld } from './child-link.js'
 import type { GatewayConfig, UpstreamConfig } from './config.js'
 import type { CredentialLoader, LeakListener } from './credentials.js'
 import { HttpUpstream } from './http-upstream.js'
+import { StdioRelay } from './stdio-relay.js'
 import { StdioUpstream } from './stdio-upstream.js'
 import type { CredentialUse, Upstream } from './upstream.js'
 
@@ -16,6 +17,8 @@ export interface UpstreamParts {
   readonly report: (what: string, error: unknown) => void
   /** Told when children hold other versions than before. */
   readonly onHolding: () => void
+  /** Whether programs are relayed to one client, which then has them for itself. */
+  readonly isForOneClient: boolean
   readonly world: ChildWorld
 }
 
@@ -88,7 +91,7 @@ export class UpstreamSet {
       case 'http':
         return rehearsed(new HttpUpstream(config, { loader, onLeak: parts.onLeak }))
       case 'stdio':
-        return rehearsed(new StdioUpstream(config, parts))
+        return parts.isForOneClient ? new StdioRelay(config, parts) : rehearsed(new StdioUpstream(config, parts))
       case 'builtin': {
         const failed = (error: unknown): void => report(`"${config.name}" could not be served`, error)
         const baseUrl = world.env.SCAVIO_BASE_URL

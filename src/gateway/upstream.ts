@@ -76,6 +76,8 @@ export interface Upstream {
   exchange(request: UpstreamRequest): Promise<UpstreamAnswer>
   /** The versions that are in a child's hands, where there is one: they are held longer than a request. */
   readonly holding?: readonly CredentialUse[]
+  /** Whether a client's GET opens a stream of the server's own messages without a session. */
+  readonly speaksFirst?: boolean
   /** Gets ready before the first request; what goes wrong is reported. */
   begin?(): void
   /** Ends what is open, at the latest after `graceMs`. */

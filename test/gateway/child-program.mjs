@@ -1,6 +1,6 @@
 /**
  * A program that speaks MCP over stdio and does what a test asks it to: `node child-program.mjs both|legacy|modern`.
- * Tools: `echo`, `who` (its pid and value), `wait` (ms), `crash`, `hang`, `flood` (stderr), `chatter` (stdout), `env`.
+ * Tools: `echo`, `who` (its pid and value), `wait` (ms), `crash`, `hang`, `flood` (stderr), `chatter` (stdout), `env`, `ask` (the client's model), `meta`.
  */
 
 import { setTimeout as wait } from 'node:timers/promises'
@@ -37,6 +37,10 @@ const TOOLS = {
     return text('chatted')
   },
   env: () => text(Object.keys(process.env).sort()),
+  ask: async (_, { mcpReq }) => {
+    const question = { role: 'user', content: { type: 'text', text: 'well?' } }
+    return text((await mcpReq.requestSampling({ messages: [question], maxTokens: 5 })).content)
+  },
   meta: (_, { mcpReq }) => text(mcpReq._meta ?? {}),
 }
 

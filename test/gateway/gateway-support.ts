@@ -150,6 +150,11 @@ export class GatewayWorld {
     onTestFinished(() => this.#gateway?.close(0))
   }
 
+  /** Ends the gateway in order. */
+  async stop(): Promise<void> {
+    await this.#gateway?.close(5000)
+  }
+
   get origin(): string {
     return `http://127.0.0.1:${this.#gateway?.port}`
   }

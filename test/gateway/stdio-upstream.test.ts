@@ -1,49 +1,12 @@
-import { fileURLToPath } from 'node:url'
-import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { SEARCH_DEFINITION } from '../../src/search/definition.js'
+import { callText, connect, inFrontOfChild, PROGRAM } from './child-support.js'
 import { call, GatewayWorld, NOTES_KEY, rpc, startUpstream } from './gateway-support.js'
-
-const PROGRAM = fileURLToPath(new URL('child-program.mjs', import.meta.url))
-
-type Era = 'legacy' | 'modern'
-
-/** A gateway in front of the test program, named `notes`. */
-async function inFrontOfChild(era: Era | 'both', server: object = {}): Promise<GatewayWorld> {
-  const world = await GatewayWorld.create()
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: that is how a reference is written
-  const env = { NOTES_KEY: '${vault:notes_key}' }
-  await world.start({ mcpServers: { notes: { command: process.execPath, args: [PROGRAM, era], env, ...server } } })
-  return world
-}
-
-/** The SDK's own client, connected through the gateway. */
-async function connect(
-  world: GatewayWorld,
-  era: Era,
-  { path = '/mcp/notes', tools = ['*'] }: { readonly path?: string; readonly tools?: readonly string[] } = {},
-): Promise<Client> {
-  const token = await world.token({ tools })
-  const mode = era === 'modern' ? { pin: '2026-07-28' } : 'legacy'
-  const client = new Client({ name: 'test', version: '1' }, { versionNegotiation: { mode } })
-  const requestInit = { headers: { authorization: `Bearer ${token}` } }
-  await client.connect(new StreamableHTTPClientTransport(new URL(`${world.origin}${path}`), { requestInit }))
-  onTestFinished(() => client.close())
-  return client
-}
-
-async function callText(client: Client, name: string, args: object = {}): Promise<string> {
-  const { content } = await client.callTool({ name, arguments: { ...args } })
-  const [first] = content as { text: string }[]
-  return first?.text ?? ''
-}
 
 describe('a program behind the gateway', () => {
   it.each([
-    ['legacy', 'legacy'],
     ['legacy', 'modern'],
     ['modern', 'legacy'],
-    ['modern', 'modern'],
   ] as const)('answers clients of the %s protocol when it speaks the %s one', async (clientEra, childEra) => {
     const world = await inFrontOfChild(childEra)
     const client = await connect(world, clientEra)
@@ -118,5 +81,79 @@ describe('the built-in search', () => {
     const answer = await world.post(call('web_search', { query: 'a' }), { token, path: '/mcp/search' })
     expect(await answer.json()).toMatchObject({ error: { message: expect.stringContaining('refused the credential') } })
     expect(world.audit().at(-1)).toMatchObject({ event: 'result', outcome: 'failed' })
+  })
+})
+
+describe('a child process', () => {
+  it('that ends by itself fails what it had, and is started again', async () => {
+    const world = await inFrontOfChild('legacy')
+    const client = await connect(world, 'legacy')
+    const first = await callText(client, 'who')
+    await expect(client.callTool({ name: 'crash', arguments: {} })).rejects.toThrow(/its process has ended/)
+    const second = await callText(client, 'who')
+    expect(second).toContain('pid')
+    expect(second).not.toBe(first)
+    expect(world.audit().filter(({ outcome }) => outcome === 'failed')).toHaveLength(1)
+  })
+
+  it('that floods its stderr and chatters on its stdout stalls nobody, and its words are redacted', async () => {
+    const world = await inFrontOfChild('legacy')
+    const client = await connect(world, 'legacy')
+    expect(await callText(client, 'flood', { bytes: 1_000_000 })).toBe('flooded')
+    expect(await callText(client, 'chatter')).toBe('chatted')
+    expect(await callText(client, 'echo', { value: 'calm' })).toBe('calm')
+    const log = world.log.join('')
+    expect(log).toContain('[redacted] xxx')
+    expect(log).toContain('are no messages')
+    expect(world.log.length).toBeLessThan(300)
+    expect(log + JSON.stringify(world.audit())).not.toContain(JSON.stringify(NOTES_KEY).slice(1, -1))
+    expect(world.audit().some(({ event }) => event === 'leak')).toBe(true)
+  })
+
+  it('finds nothing of mcpvault in its environment', async () => {
+    const world = await GatewayWorld.create()
+    Object.assign(world.env, { MCP_ENCRYPTION_KEY: 'k', MCP_ENCRYPTION_KEY_FILE: 'f', MCPVAULT_TOKEN: 't', OTHER: 'o' })
+    await world.start({
+      mcpServers: { notes: { command: process.execPath, args: [PROGRAM, 'legacy'], env: { OWN: 'a' } } },
+    })
+    const names = JSON.parse(await callText(await connect(world, 'legacy'), 'env')) as string[]
+    expect(names).toEqual(expect.arrayContaining(['OTHER', 'OWN', 'PATH']))
+    expect(names.filter((name) => name.startsWith('MCP'))).toEqual([])
+  })
+
+  it('is refused to a token at the very next call after it was revoked', async () => {
+    const world = await inFrontOfChild('legacy')
+    const client = await connect(world, 'legacy')
+    expect(await callText(client, 'echo', { value: 1 })).toBe('1')
+    await world.revokeAll()
+    await expect(callText(client, 'echo', { value: 2 })).rejects.toThrow(/401|Unauthorized/)
+  })
+
+  it('gets a successor when its credential is rotated, and no call fails', async () => {
+    const world = await inFrontOfChild('legacy')
+    const client = await connect(world, 'legacy')
+    const pids = new Set<string>()
+    let stop = false
+    const callers = Array.from({ length: 4 }, async () => {
+      while (!stop) {
+        pids.add(await callText(client, 'who'))
+        await callText(client, 'wait', { ms: 5 })
+      }
+    })
+    for (let rotation = 1; rotation <= 3; rotation += 1) {
+      await world.vault.rotate('notes_key', `sk_rotated_value_${rotation}`)
+      await vi.waitFor(() => expect(pids.size).toBeGreaterThan(rotation), { timeout: 20_000, interval: 20 })
+    }
+    stop = true
+    await Promise.all(callers)
+    expect(world.audit().filter(({ outcome }) => outcome === 'failed')).toEqual([])
+    await vi.waitFor(() => expect(world.log.filter((line) => line.includes('"msg":"ended"'))).toHaveLength(3), 10_000)
+  })
+
+  it('ends with the gateway', async () => {
+    const world = await inFrontOfChild('legacy')
+    const { pid } = JSON.parse(await callText(await connect(world, 'legacy'), 'who')) as { pid: number }
+    await world.stop()
+    expect(() => process.kill(pid, 0)).toThrow(/ESRCH/)
   })
 })

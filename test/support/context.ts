@@ -74,6 +74,10 @@ export class TestWorld {
     return main(argv, this.context())
   }
 
+  async *#stdinChunks(): AsyncGenerator<Buffer> {
+    if (this.stdin !== undefined) yield Buffer.from(this.stdin)
+  }
+
   context(): Context {
     const real = systemContext()
     const { directory, env } = this
@@ -84,6 +88,7 @@ export class TestWorld {
           return isTerminal('stdin')
         },
         readAll: async (maxBytes) => this.#readStdin(maxBytes),
+        chunks: () => this.#stdinChunks(),
       },
       stdout: this.#output('stdout', (bytes) => this.#stdout.push(bytes)),
       stderr: this.#output('stderr', (bytes) => this.#stderr.push(bytes)),

@@ -159,6 +159,9 @@ class Story {
 function stdinOf(text: string | undefined): Input {
   return {
     isTerminal: false,
+    chunks: async function* () {
+      if (text !== undefined) yield Buffer.from(text)
+    },
     readAll: async () => {
       if (text === undefined) throw new VaultError('INPUT', 'cannot read stdin: it is closed')
       return Buffer.from(`${text}\n`)

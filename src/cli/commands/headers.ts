@@ -5,9 +5,14 @@ import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
 import { openForReading } from '../open-vault.js'
+import { TOOLS_FLAG } from '../token-flags.js'
+import { serverToken } from '../server-token.js'
 
 /** Options of `headers`. */
 export interface HeadersOptions extends GlobalOptions {
+  /** A server behind the gateway, for which a token is made. */
+  readonly server?: string
+  readonly tools?: readonly string[]
   readonly headers: readonly HeaderTemplate[]
 }
 
@@ -19,7 +24,11 @@ export interface HeaderTemplate {
 
 const HEADERS: CommandShape<HeadersOptions> = {
   name: 'headers',
+  positionals: [
+    { key: 'server', arity: 'optional', help: 'a server of the gateway: prints Authorization with a token' },
+  ],
   flags: [
+    { ...TOOLS_FLAG, help: 'with a server: the tools that the token allows' },
     {
       key: 'headers',
       long: '--header',
@@ -30,6 +39,7 @@ const HEADERS: CommandShape<HeadersOptions> = {
     },
   ],
   examples: [
+    ['a token for a server behind the gateway', 'mcpvault headers github --tools get_issue,list_issues'],
     ["for Claude Code's headersHelper", `mcpvault headers --header 'Authorization: Bearer {{ vault "notes_token" }}'`],
   ],
 }
@@ -41,13 +51,22 @@ export function addHeadersCommand(parent: Command, context: Context, run = runHe
 
 /** Prints headers with credentials filled in, as the JSON object that Claude Code takes from its `headersHelper`. */
 export async function runHeaders(options: HeadersOptions, context: Context): Promise<void> {
-  if (options.headers.length === 0) {
+  const { server, tools, headers } = options
+  if (headers.length === 0 && server === undefined) {
     throw new VaultError('USAGE', 'cannot print headers: none was named', {
-      hints: [`mcpvault headers --header 'Authorization: Bearer {{ vault "NAME" }}'`],
+      hints: [
+        'mcpvault headers SERVER --tools NAMES',
+        `mcpvault headers --header 'Authorization: Bearer {{ vault "NAME" }}'`,
+      ],
     })
   }
-  const { vault } = await openForReading(options, context, 'needed')
-  const filled = options.headers.map(({ name, template }) => {
+  if (server === undefined && tools !== undefined) {
+    throw new VaultError('USAGE', 'cannot use --tools: it belongs to a token for a server that is named')
+  }
+  const opened = await openForReading(options, context, 'needed')
+  const { vault } = opened
+  const token = server === undefined ? [] : [['Authorization', `Bearer ${await serverToken(server, tools, opened)}`]]
+  const filled = headers.map(({ name, template }) => {
     const { bytes } = fillTemplate(Buffer.from(template), (reference) =>
       vault.load(reference.name, { version: reference.version, nowMs: context.now() }),
     )
@@ -58,7 +77,7 @@ export async function runHeaders(options: HeadersOptions, context: Context): Pro
     }
     return [name, text] as const
   })
-  context.stdout.write(`${JSON.stringify(Object.fromEntries(filled))}\n`)
+  context.stdout.write(`${JSON.stringify(Object.fromEntries([...token, ...filled]))}\n`)
 }
 
 function parseHeader(text: string, long: string): HeaderTemplate {

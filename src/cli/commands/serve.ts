@@ -7,9 +7,15 @@ import { absolutePath } from '../directories.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
 import { CONFIG_FLAG, configPlace } from '../gateway-config.js'
 import { accessVault } from '../open-vault.js'
+import { readToken, TOKEN_FILE_FLAG } from '../read-token.js'
+import { stdioWorld } from '../stdio-world.js'
 
 /** Options of `serve`. */
 export interface ServeOptions extends GlobalOptions {
+  /** With `stdio`: the one server. */
+  readonly server?: string
+  readonly stdio: boolean
+  readonly tokenFile?: string
   readonly config?: string
   readonly listen?: ListenAddress
   readonly tlsCert?: string
@@ -30,8 +36,15 @@ const MAX_PEM_BYTES = 1024 * 1024
 
 const SERVE: CommandShape<ServeOptions> = {
   name: 'serve',
+  positionals: [{ key: 'server', arity: 'optional', help: 'with --stdio: the server of mcpvault.json' }],
   flags: [
     CONFIG_FLAG,
+    {
+      key: 'stdio',
+      long: '--stdio',
+      help: 'serve one server on stdin and stdout; the token comes from MCPVAULT_TOKEN',
+    },
+    TOKEN_FILE_FLAG,
     {
       key: 'listen',
       long: '--listen',
@@ -61,6 +74,7 @@ const SERVE: CommandShape<ServeOptions> = {
   examples: [
     ['stand in front of the servers of mcpvault.json', 'mcpvault serve'],
     ['another configuration and port', 'mcpvault serve --config team.json --listen 127.0.0.1:9000'],
+    ['one server for one client', 'mcpvault serve github --stdio'],
     [
       'for other machines',
       'mcpvault serve --listen 0.0.0.0:8808 --allow-remote --tls-cert cert.pem --tls-key key.pem --allow-host mcp.example',
@@ -75,6 +89,12 @@ export function addServeCommand(parent: Command, context: Context, run = runServ
 
 /** Serves MCP with the credentials of the vault until a signal ends it. */
 export async function runServe(options: ServeOptions, context: Context): Promise<void> {
+  if (options.stdio) return runServeStdio(options, context)
+  if (options.server !== undefined) {
+    throw new VaultError('USAGE', 'cannot serve one server over HTTP: all of the configuration are served', {
+      hints: ['over stdio: mcpvault serve NAME --stdio', 'another configuration: mcpvault serve --config FILE'],
+    })
+  }
   const tls = readTls(options, context)
   const access = await accessVault(options, context, 'needed')
   const { runGateway } = await import('../../gateway/serve.js')
@@ -95,6 +115,22 @@ export async function runServe(options: ServeOptions, context: Context): Promise
       env: context.env,
       guardGroup: (pid) => context.guardGroup(pid),
     },
+  )
+}
+
+async function runServeStdio(options: ServeOptions, context: Context): Promise<void> {
+  const { server, listen, config } = options
+  if (server === undefined || listen !== undefined) {
+    throw new VaultError('USAGE', 'cannot serve over stdio: it takes the name of one server, and no --listen', {
+      hints: ['mcpvault serve NAME --stdio'],
+    })
+  }
+  const token = await readToken(options, context)
+  const access = await accessVault(options, context, 'needed')
+  const { runStdio } = await import('../../gateway/serve.js')
+  await runStdio(
+    { config: configPlace(config, access, context), command: 'serve', name: server, token },
+    stdioWorld(access, context),
   )
 }
 

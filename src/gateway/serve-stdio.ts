@@ -1,0 +1,59 @@
+/** `mcpvault serve NAME --stdio` and `mcpvault connect NAME`: one server for one client, over stdin and stdout. */
+
+import { standingToken } from '../tokens/standing.js'
+import type { ConfigPlace } from './config-file.js'
+import { GatewayCore, type ServeWorld } from './core.js'
+import { serveStdio } from './stdio-front.js'
+
+/** How long requests may go on after a signal to end. */
+const DRAIN_MS = 10_000
+
+/** What serving over stdio needs of the world. */
+export interface StdioWorld extends ServeWorld {
+  readonly input: AsyncIterable<Buffer>
+  /** Writes a message to stdout, with its line end. */
+  readonly writeOutput: (line: string) => void
+}
+
+/** Which server is served, and with which token. */
+export interface ServeStdioOptions {
+  readonly config: ConfigPlace
+  /** The bare subcommand. */
+  readonly command: string
+  readonly name: string
+  /** The token of every request, or the tools of one that is made and renewed here. */
+  readonly token: string | undefined | { readonly tools: readonly string[] | undefined }
+}
+
+/** Serves until stdin ends or a signal comes. @throws {VaultError} whatever keeps it from starting */
+export async function runStdio(options: ServeStdioOptions, world: StdioWorld): Promise<void> {
+  const { config, command, name, token } = options
+  const core = new GatewayCore({ config, command, only: name, isForOneClient: true }, world)
+  await core.start()
+  const end = new AbortController()
+  const stops = (['SIGTERM', 'SIGINT'] as const).map((signal) => world.onSignal(signal, () => end.abort()))
+  const upstream = core.upstreams.find(name)
+  try {
+    if (upstream === undefined) return
+    const tools = typeof token === 'object' ? (token.tools ?? ['*']).map((tool) => qualify(tool, upstream)) : []
+    const ownToken = (): Promise<string> => standingToken(core.loader.tokenAccess(), { use: `connect:${name}`, tools })
+    await serveStdio(
+      {
+        handle: (request) => core.gateway.handle(upstream, request),
+        token: typeof token === 'object' ? ownToken : async () => token,
+        input: world.input,
+        write: world.writeOutput,
+        speaksFirst: upstream.speaksFirst === true,
+      },
+      end.signal,
+    )
+  } finally {
+    for (const stop of stops) stop()
+    await core.close(DRAIN_MS)
+  }
+}
+
+/** Tools of the one server may be named as it names them. */
+function qualify(tool: string, upstream: { tokenTool(tool: string): string }): string {
+  return tool === '*' || tool.includes('/') ? tool : upstream.tokenTool(tool)
+}
