@@ -36,7 +36,7 @@ export async function runRemote(
     await serveStdio({ ...front, speaksFirst: false }, end.signal)
   } finally {
     for (const stop of stops) stop()
-    await upstream.close()
+    await upstream.close(0)
   }
 }
 
