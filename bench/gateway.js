@@ -11,7 +11,7 @@
  * and watches the gateway's memory.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { availableParallelism, tmpdir } from 'node:os'
+import { availableParallelism, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { cpuMilliseconds, startWorld } from './gateway-world.js'
 import { median } from './measure.js'
@@ -161,6 +161,8 @@ function writeResults(rows, ratios, { proxy }) {
     machine,
     platform: process.platform,
     node: process.version,
+    // What else ran at the time: above the number of cores, the ratios tell more of that than of the gateway.
+    load: loadavg()[0],
     proxy: proxy?.name,
     ...SIZE,
     cases: rows.map(summarise),
