@@ -105,7 +105,7 @@ export interface Context {
   runProgram(argv: readonly string[], options: { readonly timeoutMs: number; readonly maxBytes: number }): ProgramResult
   /**
    * Watches over a program that leads a process group of its own, which a terminal's Ctrl-C does not reach: a signal that
-   * ends mcpvault ends the group first.
+   * ends mcpvault ends the group first, then calls `whenEnded`.
    */
-  guardGroup(pid: number): ProgramGroup
+  guardGroup(pid: number, whenEnded?: () => void): ProgramGroup
 }

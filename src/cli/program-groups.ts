@@ -13,9 +13,12 @@ const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const
 /** The process groups of programs that run beside mcpvault: a signal that ends mcpvault ends them first. */
 export class ProgramGroups {
   readonly #self: SignalledProcess
-  readonly #guarded = new Set<number>()
+  readonly #guarded = new Map<number, (() => void) | undefined>()
   readonly #end = (signal: NodeJS.Signals): void => {
-    for (const pid of this.#guarded) this.#kill(pid)
+    for (const [pid, whenEnded] of this.#guarded) {
+      this.#kill(pid)
+      whenEnded?.()
+    }
     for (const name of ENDING_SIGNALS) this.#self.off(name, this.#end)
     this.#self.kill(this.#self.pid, signal)
   }
@@ -24,9 +27,10 @@ export class ProgramGroups {
     this.#self = self
   }
 
-  guard(pid: number): ProgramGroup {
+  /** @param whenEnded called when a signal is about to end mcpvault */
+  guard(pid: number, whenEnded?: () => void): ProgramGroup {
     if (this.#guarded.size === 0) for (const signal of ENDING_SIGNALS) this.#self.on(signal, this.#end)
-    this.#guarded.add(pid)
+    this.#guarded.set(pid, whenEnded)
     return {
       kill: () => this.#kill(pid),
       release: () => {

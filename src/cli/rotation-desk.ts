@@ -3,6 +3,7 @@ import type { RotationDesk } from '../rotation/desk.js'
 import type { VaultAccess } from '../vault/vault.js'
 import type { Context } from './context.js'
 import type { GlobalOptions } from './flags.js'
+import { createPrinter } from './printer.js'
 import { rotationWorld } from './rotation-world.js'
 import { withSpinner } from './spinner.js'
 import { visible } from './visible.js'
@@ -14,14 +15,30 @@ export function rotationDesk(
   context: Context,
 ): RotationDesk {
   const quiet = options.quiet || options.json
+  const printer = createPrinter(context, options)
+  let ending: string | undefined
+  const sayEnding = (): void => {
+    if (ending !== undefined) printer.warn(ending)
+  }
+  const show = <T>(sentence: string, work: () => Promise<T>): Promise<T> => {
+    const label = visible(sentence)
+    if (context.stderr.isTerminal) return withSpinner(context, { label, quiet }, work())
+    if (!quiet) context.stderr.write(`${label}\n`)
+    return work()
+  }
   return {
     access,
-    world: rotationWorld(followLinks(access.store.locate('vault')), options, context),
-    during(sentence, work) {
-      const label = visible(sentence)
-      if (context.stderr.isTerminal) return withSpinner(context, { label, quiet }, work())
-      if (!quiet) context.stderr.write(`${label}\n`)
-      return work()
+    world: {
+      ...rotationWorld(followLinks(access.store.locate('vault')), options, context),
+      guardGroup: (pid) => context.guardGroup(pid, sayEnding),
+    },
+    async during(sentence, work, stop) {
+      ending = stop
+      try {
+        return await show(sentence, work)
+      } finally {
+        ending = undefined
+      }
     },
   }
 }

@@ -284,9 +284,9 @@ function runProgram(
 
 let groups: ProgramGroups | undefined
 
-function guardGroup(pid: number): ProgramGroup {
+function guardGroup(pid: number, whenEnded?: () => void): ProgramGroup {
   groups ??= new ProgramGroups(process)
-  return groups.guard(pid)
+  return groups.guard(pid, whenEnded)
 }
 
 type SpawnResult = Pick<SpawnSyncReturns<Buffer>, 'error' | 'status' | 'signal' | 'stdout'>

@@ -1,7 +1,8 @@
 import { describeProcess } from '../storage/owner.js'
 import { openVault } from '../vault/open.js'
 import { requireTrust } from '../vault/trust.js'
-import type { ProcessOwner, RotationPlan, VaultAccess } from '../vault/vault.js'
+import { describeStop, waysOut } from '../vault/rotation-stop.js'
+import type { ProcessOwner, Rotation, RotationPlan, VaultAccess } from '../vault/vault.js'
 import { isMadeUpstream } from './plan.js'
 import type { RotationWorld } from './programs.js'
 
@@ -9,8 +10,11 @@ import type { RotationWorld } from './programs.js'
 export interface RotationDesk {
   readonly access: VaultAccess
   readonly world: RotationWorld
-  /** Shows that a step which may take long is under way, for as long as it is. */
-  during<T>(sentence: string, work: () => Promise<T>): Promise<T>
+  /**
+   * Shows that a step which may take long is under way, for as long as it is; `stop` is said if a signal ends mcpvault
+   * while a program of the step runs.
+   */
+  during<T>(sentence: string, work: () => Promise<T>, stop?: string): Promise<T>
 }
 
 /** Names this process for the journal. @throws {VaultError} UNSAFE if processes cannot be told apart here */
@@ -22,6 +26,8 @@ export function selfOf({ world }: RotationDesk): ProcessOwner {
 export interface Step {
   readonly desk: RotationDesk
   readonly sentence: string
+  /** The rotation in the journal that it is a step of, if any. */
+  readonly rotation?: Rotation
 }
 
 /**
@@ -29,9 +35,13 @@ export interface Step {
  *
  * @throws {VaultError} UNSAFE, and what `work` throws
  */
-export async function takeStep<T>({ desk, sentence }: Step, work: () => Promise<T>): Promise<T> {
+export async function takeStep<T>({ desk, sentence, rotation }: Step, work: () => Promise<T>): Promise<T> {
   requireTrust(openVault(desk.access), `take the step "${sentence.split(':', 1)[0]}"`)
-  return desk.during(sentence, work)
+  return desk.during(sentence, work, rotation && describeInterruption(rotation))
+}
+
+function describeInterruption(rotation: Rotation): string {
+  return `the rotation of "${rotation.name}" ${describeStop(rotation)} (${waysOut(rotation).join('; or ')})`
 }
 
 /**

@@ -37,7 +37,7 @@ export async function followRotation(following: Following): Promise<void> {
   const { onRotate } = plan
   if (failures.length === 0 && onRotate !== undefined) {
     await attempt(() =>
-      takeStep({ desk, sentence: `targets: running the hook of "${name}"` }, () =>
+      takeStep({ desk, rotation, sentence: `targets: running the hook of "${name}"` }, () =>
         runHook(parseHook(onRotate), { credential: name, version }, desk.world),
       ),
     )
@@ -75,7 +75,7 @@ async function writeTargets(
   try {
     for (const target of plan.targets) {
       await attempt(() =>
-        takeStep({ desk, sentence: `targets: writing the value of "${name}" to ${target}` }, () =>
+        takeStep({ desk, rotation, sentence: `targets: writing the value of "${name}" to ${target}` }, () =>
           writeTarget(parseTarget(target), value, desk.world),
         ),
       )

@@ -73,8 +73,9 @@ async function askProvider(job: Job): Promise<CreatedValue> {
   const { name, plan } = rotation
   const current = openVault(desk.access).load(name, { nowMs: desk.access.now() })
   try {
-    return await takeStep({ desk, sentence: `obtain: asking the provider for a new value of "${name}"` }, () =>
-      createValue(parseProvider(plan.provider), { ...requestOf(rotation), current }, desk.world),
+    return await takeStep(
+      { desk, rotation, sentence: `obtain: asking the provider for a new value of "${name}"` },
+      () => createValue(parseProvider(plan.provider), { ...requestOf(rotation), current }, desk.world),
     )
   } catch (error) {
     if (!(error instanceof VaultError)) throw error
@@ -129,7 +130,7 @@ async function verify(job: Job, value: Secret): Promise<RotationOutcome> {
   }
   const probe = parseProbe(plan.verify)
   try {
-    await takeStep({ desk, sentence: `verify: trying the new value of "${name}"` }, () =>
+    await takeStep({ desk, rotation, sentence: `verify: trying the new value of "${name}"` }, () =>
       probeValue(probe, { credential: name, version, value }, desk.world),
     )
   } catch (error) {
@@ -185,8 +186,9 @@ async function revokePending(job: Job): Promise<void> {
   const revoked = readPending(job)
   const current = vault.load(name, { nowMs: desk.access.now() })
   try {
-    await takeStep({ desk, sentence: `abort: asking the provider to revoke the unused value of "${name}"` }, () =>
-      revokeValue(parseProvider(plan.provider), { ...requestOf(rotation), handle, current, revoked }, desk.world),
+    await takeStep(
+      { desk, rotation, sentence: `abort: asking the provider to revoke the unused value of "${name}"` },
+      () => revokeValue(parseProvider(plan.provider), { ...requestOf(rotation), handle, current, revoked }, desk.world),
     )
   } catch (error) {
     if (!(error instanceof VaultError)) throw error

@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { fail, KEY, nativeWorld, store, succeed } from '../cli/commands/support.js'
+import { fail, KEY, nativeWorld, store, succeed, VAULT, write } from '../cli/commands/support.js'
 import { type BuiltCopy, copyBuilt } from '../support/built.js'
 import type { TestWorld } from '../support/context.js'
 
@@ -58,4 +60,24 @@ test('when its process was killed the next one says nothing is lost, and simply 
   await succeed(world, 'rotate', 'name', '--generate')
   expect(await succeed(world, 'load', 'name', '--version', 'previous')).toBe('first\n')
   expect(await world.run('rotation-due')).toBe(1)
+})
+
+test('when a signal ends it at a program it says where it stopped, what is live and which way leads out', async () => {
+  const world = await nativeWorld()
+  await store(world, 'name', 'first')
+  write(world, 'probe', '#!/bin/sh\necho > started\nexec sleep 60\n', 0o700)
+  const argv = [program.launcher, 'rotate', 'name', '--generate', '--verify', 'command:./probe', '--vault', VAULT]
+  const env = { PATH: process.env.PATH, HOME: world.directory, MCP_ENCRYPTION_KEY: KEY }
+  const child = spawn(process.execPath, argv, { cwd: world.directory, env, stdio: ['ignore', 'ignore', 'pipe'] })
+  let said = ''
+  child.stderr.on('data', (chunk: Buffer) => {
+    said += chunk.toString()
+  })
+  await vi.waitUntil(() => existsSync(join(world.directory, 'started')), { timeout: 30_000, interval: 20 })
+  child.kill('SIGTERM')
+  await once(child, 'close')
+  expect(child.signalCode ?? child.exitCode).toBe('SIGTERM')
+  expect(said).toContain('the rotation of "name" stopped at the stage "verify"')
+  expect(said).toContain('version 1 is live (mcpvault rotate name --resume; or mcpvault rotate name --abort)')
+  await succeed(world, 'rotate', 'name', '--abort')
 })
