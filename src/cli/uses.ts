@@ -1,11 +1,13 @@
-/** Who holds or reaches a credential: processes, files, upstreams, timers, tokens. */
+/** Who holds or reaches a credential: processes, files, client configs, upstreams, timers, tokens. */
 
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { type Surroundings, findConfigs, CLIENT_TITLES } from '../clients/locations.js'
 import { VaultError } from '../errors.js'
 import { readHolders } from '../exec/holders.js'
 import { SEARCH_TOOL } from '../search/definition.js'
 import { SEARCH_CREDENTIAL } from '../search/search.js'
+import type { Secret } from '../secret.js'
 import { readFileChecked } from '../storage/read-file.js'
 import { followLinks } from '../storage/resolve-target.js'
 import { ANY_TOOL, intersectCaveats } from '../tokens/caveats.js'
@@ -16,7 +18,7 @@ import { findTimers } from './timers.js'
 
 /** One place where a credential is held, or from where it is reached. */
 export interface Use {
-  readonly kind: 'process' | 'target' | 'upstream' | 'timer' | 'token'
+  readonly kind: 'process' | 'target' | 'config' | 'upstream' | 'timer' | 'token'
   /** The process, file or token. */
   readonly where: string
   /** What it has of the credential. */
@@ -36,6 +38,8 @@ export interface UsesScene {
 }
 
 const MAX_FILE_BYTES = 10 * 1024 * 1024
+/** A shorter value turns up in innocent text. */
+const SHORTEST_VALUE_BYTES = 8
 
 /** Finds the uses of a credential, those that hold it first. What cannot be read is told by a warning. */
 export async function findUses(scene: UsesScene): Promise<readonly Use[]> {
@@ -43,6 +47,7 @@ export async function findUses(scene: UsesScene): Promise<readonly Use[]> {
   return [
     ...findProcesses(scene),
     ...findTargets(scene),
+    ...findInConfigs(scene),
     ...upstreams.map(
       ({ name, path }): Use => ({
         kind: 'upstream',
@@ -96,6 +101,72 @@ function findTargets({ credential }: UsesScene): readonly Use[] {
     what: 'gets every new value when it is rotated',
     isStale: false,
   }))
+}
+
+function findInConfigs(scene: UsesScene): readonly Use[] {
+  const { access, context } = scene
+  const { home, cwd, env, host } = context
+  const place: Surroundings = { home, cwd, env, platform: host.platform }
+  const values = keptValues(scene)
+  try {
+    return findConfigs(place).flatMap(({ client, path }) =>
+      quietly(access, [], () => {
+        const file = readFileChecked(path, { what: 'client config', maxBytes: MAX_FILE_BYTES, host })
+        const lines = file?.bytes.toString('utf8').split('\n') ?? []
+        return lines.flatMap((line, index): readonly Use[] => {
+          const use = useOfLine(line, values, scene.credential)
+          const where = `${path}:${index + 1} (${CLIENT_TITLES[client]})`
+          return use === undefined ? [] : [{ kind: 'config', where, ...use }]
+        })
+      }),
+    )
+  } finally {
+    for (const { value } of values) value.wipe()
+  }
+}
+
+interface KeptValue {
+  readonly version: number | undefined
+  readonly value: Secret
+}
+
+/** Without the key nothing is compared; a value that lies in plain text is then not seen. */
+function keptValues({ credential, vault, context }: UsesScene): readonly KeptValue[] {
+  const versions = credential.versions.filter(({ stage }) => stage === 'current' || stage === 'previous')
+  const wanted = vault.format === 'native' ? versions.map(({ version }) => version) : [undefined]
+  try {
+    return wanted.map((version) => ({ version, value: vault.load(credential.name, { version, nowMs: context.now() }) }))
+  } catch (error) {
+    if (error instanceof VaultError) return []
+    throw error
+  }
+}
+
+function useOfLine(
+  line: string,
+  values: readonly KeptValue[],
+  credential: Credential,
+): Omit<Use, 'kind' | 'where'> | undefined {
+  const held = values.find(({ value }) => {
+    const text = value.revealText()
+    if (text === undefined || text.length < SHORTEST_VALUE_BYTES) return false
+    return line.includes(text) || line.includes(JSON.stringify(text).slice(1, -1))
+  })
+  if (held !== undefined) {
+    const { what, ...rest } = holding(held.version, credential)
+    return { ...rest, what: `${what}, in plain text` }
+  }
+  return namesCredential(line, credential.name) ? { what: 'refers to it by name', isStale: false } : undefined
+}
+
+/** Tells whether a name stands in a line as a whole: `"NAME"`, `ENV=NAME`, `${vault:NAME}`. */
+export function namesCredential(line: string, name: string): boolean {
+  for (let at = line.indexOf(name); at !== -1; at = line.indexOf(name, at + 1)) {
+    const before = line[at - 1] ?? ' '
+    const after = line[at + name.length] ?? ' '
+    if (/[\s"'=:,[(]/.test(before) && /[\s"'},\])]/.test(after)) return true
+  }
+  return false
 }
 
 interface FoundUpstream {

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { createAccess } from '../../../src/cli/open-vault.js'
 import { findInText } from '../../../src/cli/timers.js'
+import { namesCredential } from '../../../src/cli/uses.js'
 import { registerHolder } from '../../../src/exec/holders.js'
 import type { TestWorld } from '../../support/context.js'
 import { nativeWorld, succeed, VAULT } from './support.js'
@@ -51,12 +52,14 @@ describe('uses', () => {
     ])
   })
 
-  it('lists targets, upstreams, timers and the tokens that reach it', async () => {
+  it('lists targets, client configs, upstreams, timers and the tokens that reach it', async () => {
     const world = await rotatedWorld()
     const put = (path: string, text: string): void => {
       mkdirSync(join(world.directory, path, '..'), { recursive: true })
       writeFileSync(join(world.directory, path), text, { mode: 0o600 })
     }
+    put('.mcp.json', `{"mcpServers":{\n"a":{"env":{"K":"${OLD}"}},\n"b":{"args":["exec","-e","K=scavio_api_key"]}}}`)
+    put('.cursor/mcp.json', `{"mcpServers":{"a":{"env":{"K":"${NEW}"}}}}`)
     const scavio = { builtin: 'scavio', credential: 'scavio_api_key' }
     put('mcpvault.json', JSON.stringify({ mcpServers: { web: scavio, other: { url: 'https://other.example/mcp' } } }))
     put('.config/systemd/user/mcpvault-rotate.service', '')
@@ -80,6 +83,9 @@ describe('uses', () => {
     const uses = (await usesOf(world)).map((line) => line.replace(/token [0-9a-f]+/, 'token ID'))
     expect(uses.slice(1)).toEqual([
       'target\tjson:a.json#/k\tgets every new value when it is rotated',
+      'config\t$DIR/.mcp.json:2 (Claude Code)\tholds version 1, current is 2, in plain text',
+      'config\t$DIR/.mcp.json:3 (Claude Code)\trefers to it by name',
+      'config\t$DIR/.cursor/mcp.json:1 (Cursor)\tholds version 2, the current one, in plain text',
       'upstream\t$DIR/mcpvault.json\tthe upstream "web" gets it at each call',
       'timer\t$DIR/.config/systemd/user/mcpvault-rotate.service:7\truns "rotate" on this vault',
       'token\ttoken ID (agent)\treaches it by web_search',
@@ -100,6 +106,17 @@ describe('uses', () => {
     const world = await rotatedWorld()
     expect(await world.run('uses', 'scavio_api_kei')).toBe(3)
     expect(world.stderr).toContain('did you mean "scavio_api_key"?')
+  })
+})
+
+describe('a name in a line', () => {
+  it('is one where it stands whole', () => {
+    for (const line of ['"K": "${vault:' + 'a.b}"', '"-e","K=a.b"', '["a.b"]', '{ vault "a.b" }']) {
+      expect(namesCredential(line, 'a.b'), line).toBe(true)
+    }
+    for (const line of ['"a.bc"', '"xa.b"', 'axb', '"a.b.c"', '"/a.b"']) {
+      expect(namesCredential(line, 'a.b'), line).toBe(false)
+    }
   })
 })
 
