@@ -12,6 +12,8 @@ import { writeTarget } from './target.js'
 export interface Following {
   readonly rotation: Rotation
   readonly desk: RotationDesk
+  /** Going back from a rollback would be going on to what was left. */
+  readonly isRollback?: boolean
 }
 
 /**
@@ -54,7 +56,7 @@ export async function followRotation(following: Following): Promise<void> {
       ...failures.slice(1).map(({ message }) => message),
       ...first.hints,
       `mcpvault rotate ${word} --resume`,
-      `mcpvault rollback ${word}`,
+      ...(following.isRollback ? [] : [`mcpvault rollback ${word}`]),
     ],
     cause: first,
   })

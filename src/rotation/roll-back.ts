@@ -38,6 +38,6 @@ export async function rollBack(name: string, options: RollBackOptions, desk: Rot
     const rolled = draft.rollback(name, { to, reason, graceSeconds, revoker: revokerOf(plan, policy), then })
     return [rolled, draft.staged.find(name)]
   })
-  if (next !== undefined) await followRotation({ rotation: next, desk })
+  if (next !== undefined) await followRotation({ rotation: next, desk, isRollback: true })
   return back
 }

@@ -98,7 +98,7 @@ async function hold(
   made: Pick<CreatedValue, 'value' | 'handle'> & { idempotent?: boolean },
 ): Promise<Rotation> {
   const { rotation, desk } = job
-  const { name, version } = rotation
+  const { name } = rotation
   const { value, handle, idempotent: isIdempotent } = made
   try {
     return await changeVault(desk.access, 'rotate', ({ staged }) => {
@@ -113,7 +113,15 @@ async function hold(
     }
     // Nothing is revoked here: what it answered with is in use.
     await abort(job, error.message)
-    throw new VaultError('ROTATION', `${error.message}; version ${version - 1} is live`, { hints: error.hints })
+    const found = error.message.replace(/^cannot rotate "[^"]*": /, '')
+    throw new VaultError(
+      'ROTATION',
+      `cannot use what the provider answered for "${name}": ${found}; ${liveVersion(rotation)}`,
+      {
+        hints: ['nothing was revoked: make the provider answer with a new value and a handle of its own'],
+        cause: error,
+      },
+    )
   }
 }
 

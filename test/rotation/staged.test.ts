@@ -142,7 +142,10 @@ describe('a rotation by a provider', () => {
     write(world, 'liar', `#!/bin/sh\nprintf '{"value":"first"}'\n`, 0o755)
     const failure = await fail(world, 'rotate', 'name', '--provider', 'command:./liar')
     expect(failure).toMatchObject({ status: 8, code: 'ROTATION' })
-    expect(failure.message).toContain('version 2 is live')
+    expect(failure.message).toBe(
+      'cannot use what the provider answered for "name": the new value is that of version 1; version 2 is live',
+    )
+    expect(failure.hints.join()).not.toContain('rollback')
     expect((await load()).trim()).toBe(`sk_${made}`)
     expect(lines('revoked')).toEqual([])
     expect(await world.run('rotation-due', 'name')).toBe(1)

@@ -87,6 +87,17 @@ describe('the end of an old value', () => {
   })
 })
 
+describe('a rollback whose hook fails', () => {
+  test('is gone on with, and not rolled back to the value that did not work', async () => {
+    await policy('--provider', 'generate:20', '--on-rotate', './hook')
+    await succeed(world, 'rotate', 'name')
+    touch('no-reload')
+    const failure = await fail(world, 'rollback', 'name')
+    expect(failure.message).toContain('version 3 of "name" is live')
+    expect(failure.hints).toEqual(['mcpvault rotate name --resume'])
+  })
+})
+
 describe('a rotation of a machine that is no more', () => {
   /** Makes it look as if a process of another machine had it. */
   async function leaveElsewhere(): Promise<void> {
