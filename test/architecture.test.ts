@@ -46,7 +46,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   '@inquirer/prompts': ['src/cli/prompt.ts'],
   chalk: ['src/cli/output.ts'],
   'cli-table3': ['src/cli/output.ts'],
-  '@modelcontextprotocol/client': ['src/gateway/child-server.ts'],
+  '@modelcontextprotocol/client': ['src/gateway/child-server.ts', 'src/gateway/merged-upstream.ts'],
   '@modelcontextprotocol/server': ['src/gateway/sdk-front.ts'],
   pino: ['src/gateway/log.ts'],
   undici: ['src/http.ts'],

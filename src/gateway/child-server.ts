@@ -198,6 +198,6 @@ export interface AskedMessage {
 }
 
 /** Takes any result: what a child answers is its client's to judge. */
-const ANYTHING: StandardSchemaV1<unknown, Record<string, unknown>> = {
+export const ANYTHING: StandardSchemaV1<unknown, Record<string, unknown>> = {
   '~standard': { version: 1, vendor: 'mcpvault', validate: (value) => ({ value: value as Record<string, unknown> }) },
 }

@@ -291,7 +291,7 @@ class Call {
       place,
       method,
       tool,
-      credentials: this.#upstream.credentials(),
+      credentials: this.#upstream.credentials(tool),
       request: frame?.id,
       trace: traceOf(frame?.params, this.#request.headers),
     })

@@ -26,8 +26,8 @@ export interface FrontOptions {
   readonly port: number
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer } | undefined
   readonly doors: FrontDoors
-  /** Finds what is served at `/mcp/NAME`; asked at every request, since a configuration may be reloaded. */
-  readonly findUpstream: (name: string) => Upstream | undefined
+  /** Finds what is served at `/mcp/NAME`, or without a name at `/mcp`; asked at every request, since a configuration may be reloaded. */
+  readonly findUpstream: (name: string | undefined) => Upstream | undefined
   /** Answers what is not MCP, such as `/healthz`; undefined if there is no such place. */
   readonly endpoints: (request: EndpointRequest) => Promise<ClientAnswer | undefined>
 }
@@ -111,8 +111,8 @@ async function answer(gateway: Gateway, options: FrontOptions, { request, respon
   const preflight = preflightHeaders(request.method, headers)
   if (preflight !== undefined) return { status: 204, headers: preflight, body: undefined }
   const path = (request.url ?? '/').replace(/\?.*$/s, '')
-  const name = /^\/mcp\/([a-z0-9-]+)$/.exec(path)?.[1]
-  const upstream = name === undefined ? undefined : options.findUpstream(name)
+  const place = /^\/mcp(?:\/([a-z0-9-]+))?$/.exec(path)
+  const upstream = place === null ? undefined : options.findUpstream(place[1])
   if (upstream === undefined) {
     const endpoint = { method: request.method ?? 'GET', path, headers, readBody: () => readBody(request) }
     return (await options.endpoints(endpoint)) ?? errorAnswer(RPC_CODES.badHttp, 'Not found', 404)

@@ -6,6 +6,7 @@ import { DEFAULT_MAX_AGE_SECONDS, dueState } from '../rotation/due.js'
 import type { ConfigPlace } from './config-file.js'
 import { GatewayCore, type ServeWorld } from './core.js'
 import { answerEndpoint } from './endpoints.js'
+import { MergedUpstream } from './merged-upstream.js'
 import { isLoopbackHost, LOOPBACK_HOSTS } from './guards.js'
 import { type Front, startFront } from './http-front.js'
 import type { CredentialAge } from './metrics.js'
@@ -66,12 +67,14 @@ class Running implements RunningGateway {
   readonly #options: ServeOptions
   readonly #world: ServeWorld
   readonly #core: GatewayCore
+  readonly #merged: MergedUpstream
   #front: Front | undefined
 
   constructor(options: ServeOptions, world: ServeWorld) {
     this.#options = options
     this.#world = world
     this.#core = new GatewayCore({ config: options.config, command: 'serve' }, world)
+    this.#merged = new MergedUpstream(this.#core.upstreams, this.#core.log.report)
   }
 
   get port(): number {
@@ -87,7 +90,7 @@ class Running implements RunningGateway {
         ...listen,
         tls,
         doors: this.#doors(),
-        findUpstream: (name) => upstreams.find(name),
+        findUpstream: (name) => (name === undefined ? this.#merged : upstreams.find(name)),
         endpoints: (request) => answerEndpoint(request, this.#endpointParts()),
       })
     } catch (error) {
@@ -101,6 +104,7 @@ class Running implements RunningGateway {
     const { log } = this.#core
     log.info('draining')
     await this.#front?.close(graceMs)
+    await this.#merged.close()
     await this.#core.close(graceMs)
     log.info('stopped')
   }

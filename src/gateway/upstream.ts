@@ -66,7 +66,7 @@ export interface Upstream {
   /** How tokens name one of its tools: `UPSTREAM/tool`, or a builtin's bare name. */
   tokenTool(tool: string): string
   /** The credentials that the next request would use; nothing is decrypted for this. @throws {VaultError} */
-  credentials(): readonly CredentialUse[]
+  credentials(tool?: string): readonly CredentialUse[]
   /**
    * Carries a request. The intent stands in the audit log by now, and the token's budgets are spent.
    *

@@ -1,0 +1,180 @@
+/**
+ * All upstreams as one, at `/mcp`: a tool is called `NAME__tool` there, and is for tokens what it is at `/mcp/NAME`. Each
+ * upstream is spoken to in the protocol that it knows.
+ */
+
+import { Client, type FetchLike, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
+import { VaultError } from '../errors.js'
+import { parseFrame } from './frame.js'
+import { RPC_CODES, RpcError } from './rpc.js'
+import { createServer, SdkFront } from './sdk-front.js'
+import { formatEvent } from './sse.js'
+import { ANYTHING } from './child-server.js'
+import { pickForwarded } from './guards.js'
+import type { CredentialUse, ServerEvent, Upstream, UpstreamAnswer, UpstreamRequest } from './upstream.js'
+
+const SEPARATOR = '__'
+const CLIENT = { name: 'mcpvault', version: '1.0.0' }
+const TIMEOUT_MS = 120_000
+const MOST_PAGES = 50
+
+/** The upstreams as they are now. */
+export interface Members {
+  readonly names: readonly string[]
+  find(name: string): Upstream | undefined
+}
+
+type Params = Readonly<Record<string, unknown>>
+
+/** Serves the tools of all upstreams. */
+export class MergedUpstream implements Upstream {
+  readonly name = 'mcp'
+  readonly place = 'merged'
+  readonly #members: Members
+  readonly #front: SdkFront
+  readonly #clients = new Map<Upstream, Promise<Client>>()
+  readonly #report: (what: string, error: unknown) => void
+
+  constructor(members: Members, report: (what: string, error: unknown) => void) {
+    this.#members = members
+    this.#report = report
+    this.#front = new SdkFront((error) => report('the merged servers could not be served', error))
+  }
+
+  tokenTool(tool: string): string {
+    const part = this.#split(tool)
+    // No token can name what no upstream has.
+    return part === undefined ? `${SEPARATOR}/${tool}` : part.upstream.tokenTool(part.tool)
+  }
+
+  credentials(tool?: string): readonly CredentialUse[] {
+    const part = tool === undefined ? undefined : this.#split(tool)
+    return part === undefined ? this.#all().flatMap((one) => one.credentials()) : part.upstream.credentials()
+  }
+
+  async exchange(request: UpstreamRequest): Promise<UpstreamAnswer> {
+    request.checkAgain()
+    let failure: unknown
+    const server = createServer({ name: 'mcpvault', version: '1.0.0' }, { capabilities: { tools: {} } })
+    server.fallbackRequestHandler = async ({ method, params }, { mcpReq }) => {
+      try {
+        if (method === 'tools/list') return { tools: await this.#list() }
+        if (method === 'tools/call') return await this.#call(params ?? {}, request, mcpReq.signal)
+        throw new RpcError(RPC_CODES.unknownMethod, 'Method not found')
+      } catch (error) {
+        if (error instanceof VaultError) failure = error
+        throw error
+      }
+    }
+    return this.#front.exchange(request, server, () => failure)
+  }
+
+  async close(): Promise<void> {
+    await this.#front.close()
+    const clients = [...this.#clients.values()]
+    this.#clients.clear()
+    await Promise.all(clients.map((client) => client.then((one) => one.close()).catch(() => {})))
+  }
+
+  #all(): readonly Upstream[] {
+    return this.#members.names.flatMap((name) => this.#members.find(name) ?? [])
+  }
+
+  /** An upstream's name has no underscore, so the first two end it. */
+  #split(merged: string): { readonly upstream: Upstream; readonly tool: string } | undefined {
+    const at = merged.indexOf(SEPARATOR)
+    const upstream = at < 0 ? undefined : this.#members.find(merged.slice(0, at))
+    return upstream && { upstream, tool: merged.slice(at + SEPARATOR.length) }
+  }
+
+  /** The tools of all; an upstream that cannot be asked is left out, and reported. */
+  async #list(): Promise<readonly Params[]> {
+    const lists = this.#all().map((upstream) =>
+      this.#listOne(upstream).catch((error: unknown) => {
+        this.#report(`the tools of "${upstream.name}" cannot be listed`, error)
+        return []
+      }),
+    )
+    return (await Promise.all(lists)).flat()
+  }
+
+  async #listOne(upstream: Upstream): Promise<readonly Params[]> {
+    const tools: Params[] = []
+    let cursor: unknown
+    for (let page = 0; page < MOST_PAGES; page += 1) {
+      const params = cursor === undefined ? {} : { cursor }
+      const result = await this.#ask(upstream, 'tools/list', { params })
+      for (const tool of Array.isArray(result.tools) ? (result.tools as Params[]) : []) {
+        tools.push({ ...tool, name: `${upstream.name}${SEPARATOR}${String(tool.name)}` })
+      }
+      cursor = result.nextCursor
+      if (typeof cursor !== 'string') break
+    }
+    return tools
+  }
+
+  async #call(params: Params, request: UpstreamRequest, signal: AbortSignal): Promise<Record<string, unknown>> {
+    const part = this.#split(String(params.name))
+    if (part === undefined) throw new RpcError(RPC_CODES.invalidParams, 'Unknown tool')
+    const { upstream, tool } = part
+    request.checkAgain()
+    return this.#ask(upstream, 'tools/call', { params: { ...params, name: tool }, signal })
+  }
+
+  async #ask(
+    upstream: Upstream,
+    method: string,
+    { params, signal }: { readonly params: Params; readonly signal?: AbortSignal },
+  ): Promise<Record<string, unknown>> {
+    const client = await this.#client(upstream)
+    const options = { timeout: TIMEOUT_MS, ...(signal !== undefined && { signal }) }
+    try {
+      return await client.request({ method, params: { ...params } }, ANYTHING, options)
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && Number.isSafeInteger(error.code)) throw error
+      // A session may have ended: the next request begins another.
+      this.#clients.delete(upstream)
+      throw new VaultError('UPSTREAM', `cannot call "${upstream.name}": it did not answer as it should`)
+    }
+  }
+
+  #client(upstream: Upstream): Promise<Client> {
+    const known = this.#clients.get(upstream)
+    if (known !== undefined) return known
+    const fresh = connect(upstream)
+    this.#clients.set(upstream, fresh)
+    fresh.catch(() => this.#clients.delete(upstream))
+    return fresh
+  }
+}
+
+async function connect(upstream: Upstream): Promise<Client> {
+  const client = new Client(CLIENT, { capabilities: {}, versionNegotiation: { mode: 'auto' } })
+  const address = new URL(`http://${upstream.name}.invalid/mcp`)
+  await client.connect(new StreamableHTTPClientTransport(address, { fetch: fetchFrom(upstream) }))
+  return client
+}
+
+/** What the SDK's client would send over HTTP goes to the upstream itself. */
+function fetchFrom(upstream: Upstream): FetchLike {
+  return async (_, init = {}) => {
+    const verb = init.method ?? 'GET'
+    if (verb !== 'POST' && verb !== 'DELETE') return new Response(null, { status: 405 })
+    const frame = verb === 'POST' ? parseFrame(Buffer.from(String(init.body))) : undefined
+    const headers = pickForwarded(Object.fromEntries(new Headers(init.headers)))
+    const signal = init.signal ?? new AbortController().signal
+    const answer = await upstream.exchange({ verb, frame, headers, signal, checkAgain: () => {} })
+    const { status, body } = answer
+    if (body.type === 'none') return new Response(null, { status, headers: answer.headers })
+    if (body.type === 'events') {
+      const own = { ...answer.headers, 'content-type': 'text/event-stream' }
+      return new Response(ReadableStream.from(print(body.events)), { status, headers: own })
+    }
+    const type = body.type === 'message' ? 'application/json' : body.contentType
+    return new Response(body.text, { status, headers: { ...answer.headers, 'content-type': type } })
+  }
+}
+
+async function* print(events: AsyncIterable<ServerEvent>): AsyncGenerator<Uint8Array> {
+  for await (const event of events) yield Buffer.from(formatEvent(event))
+}
