@@ -1,17 +1,32 @@
 import { VaultError } from '../errors.js'
 import { SEARCH_DIGEST, SEARCH_TOOL } from '../search/definition.js'
 import type { ToolDigest } from '../tokens/digest.js'
+import type { Context } from './context.js'
+import { configPlace } from './gateway-config.js'
+import type { Opened } from './open-vault.js'
+import { stdioWorld } from './stdio-world.js'
 
 /**
- * Gives the digest of each tool's definition as it is now.
+ * Gives the digest of each tool's definition as it is now; servers of the gateway are asked.
  *
- * @throws {VaultError} INPUT if a tool's definition is not known here.
+ * @throws {VaultError} INPUT if a tool is none of a server, NOT_FOUND, UPSTREAM and UNSAFE if a server cannot be asked.
  */
-export function pinTools(tools: readonly string[]): readonly ToolDigest[] {
-  return [...new Set(tools)].map((tool) => {
-    if (tool === SEARCH_TOOL) return [tool, SEARCH_DIGEST]
-    throw new VaultError('INPUT', `cannot pin "${tool}": its definition is not known here`, {
-      hints: [`name the tools; ${SEARCH_TOOL} can be pinned`],
+export async function pinTools(
+  tools: readonly string[],
+  { access }: Opened,
+  context: Context,
+): Promise<readonly ToolDigest[]> {
+  const names = [...new Set(tools)]
+  const own: readonly ToolDigest[] = names.includes(SEARCH_TOOL) ? [[SEARCH_TOOL, SEARCH_DIGEST]] : []
+  const others = names.filter((name) => name !== SEARCH_TOOL)
+  const strange = others.find((name) => !/^[a-z0-9-]+\/./.test(name))
+  if (strange !== undefined) {
+    throw new VaultError('INPUT', `cannot pin "${strange}": its definition is not known here`, {
+      hints: [`name the tools; ${SEARCH_TOOL} can be pinned, and SERVER/tool of the gateway's servers`],
     })
-  })
+  }
+  if (others.length === 0) return own
+  const { readDigests } = await import('../gateway/serve.js')
+  const place = configPlace(undefined, access, context)
+  return [...own, ...(await readDigests(others, place, { ...stdioWorld(access, context), writeLog: () => {} }))]
 }

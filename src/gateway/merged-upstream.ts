@@ -148,6 +148,18 @@ export class MergedUpstream implements Upstream {
   }
 }
 
+/** Lists the tools of one upstream. @throws {VaultError} UPSTREAM if it cannot be asked */
+export async function listTools(upstream: Upstream): Promise<readonly Params[]> {
+  const client = await connect(upstream)
+  try {
+    return (await client.listTools()).tools
+  } catch {
+    throw new VaultError('UPSTREAM', `cannot call "${upstream.name}": its tools cannot be listed`)
+  } finally {
+    await client.close()
+  }
+}
+
 async function connect(upstream: Upstream): Promise<Client> {
   const client = new Client(CLIENT, { capabilities: {}, versionNegotiation: { mode: 'auto' } })
   const address = new URL(`http://${upstream.name}.invalid/mcp`)

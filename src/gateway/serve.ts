@@ -27,6 +27,7 @@ export interface ServeOptions {
 }
 
 // One file of the build: the SDK is in it once.
+export { readDigests } from './read-digests.js'
 export { runRemote } from './connect-remote.js'
 export { runStdio } from './serve-stdio.js'
 

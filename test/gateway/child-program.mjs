@@ -47,7 +47,11 @@ const TOOLS = {
 function createServer() {
   const server = new Server({ name: 'child', version: '1' }, { capabilities: { tools: { listChanged: true } } })
   server.setRequestHandler('tools/list', () => ({
-    tools: Object.keys(TOOLS).map((name) => ({ name, description: `does ${name}`, inputSchema: { type: 'object' } })),
+    tools: Object.keys(TOOLS).map((name) => ({
+      name,
+      description: process.env.CHILD_DESCRIPTION ?? `does ${name}`,
+      inputSchema: { type: 'object' },
+    })),
   }))
   server.setRequestHandler('tools/call', ({ params }, context) => TOOLS[params.name](params.arguments ?? {}, context))
   return server

@@ -71,6 +71,22 @@ describe('connect', () => {
   })
 })
 
+describe('token create --pin', () => {
+  it('asks the server for the definitions, and voids the token for a tool that is another by now', async () => {
+    const home = homeWith('legacy')
+    const token = home.run(['token', 'create', '--tools', 'notes/echo', '--pin']).trim()
+    const client = await home.connect(['serve', 'notes', '--stdio'], { env: { MCPVAULT_TOKEN: token } })
+    expect(await textOf(client.callTool({ name: 'echo', arguments: { value: 1 } }))).toBe('1')
+    expect(() => home.run(['token', 'create', '--tools', 'notes/none', '--pin'])).toThrow(/has no such tool/)
+    const other = await home.connect(['serve', 'notes', '--stdio'], {
+      env: { MCPVAULT_TOKEN: token, CHILD_DESCRIPTION: 'does more' },
+    })
+    expect(await textOf(other.callTool({ name: 'echo', arguments: { value: 1 } }))).toBe(
+      'Unauthorized or expired token',
+    )
+  })
+})
+
 describe('headers', () => {
   it('prints one header with the same token each time, for tools of that server alone', () => {
     const home = homeWith('legacy')

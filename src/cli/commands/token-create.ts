@@ -79,7 +79,7 @@ export async function runTokenCreate(options: TokenCreateOptions, context: Conte
     calls,
     rules,
     rate,
-    digests: options.pin ? pinTools(tools) : [],
+    digests: options.pin ? await pinTools(tools, opened, context) : [],
   })
   if (!options.json) printer.result(`${token}\n`)
   if (tools.includes(ANY_TOOL)) printer.warn('this token may call every tool, also those that are added later')
