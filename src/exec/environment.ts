@@ -19,6 +19,41 @@ const LOADERS = new Set([
 ])
 const LOADER_PREFIXES = ['LD_', 'DYLD_', 'BASH_FUNC_', 'GIT_CONFIG', 'COR_PROFILER', 'CORECLR_PROFILER']
 
+/**
+ * Names that a shell keeps for itself. It computes with what is assigned to some of them, and computing runs what stands
+ * between brackets; others are read-only, so that a script ends there, or change how the rest of the script is read.
+ */
+const SHELL_OWN = new Set([
+  ...['_', 'UID', 'EUID', 'GID', 'EGID', 'PPID', 'PWD', 'OLDPWD', 'RANDOM', 'SRANDOM', 'SECONDS', 'LINENO', 'SHLVL'],
+  ...[
+    'OPTARG',
+    'OPTIND',
+    'OPTERR',
+    'REPLY',
+    'TMOUT',
+    'MAIL',
+    'MAILPATH',
+    'MAILCHECK',
+    'HISTFILE',
+    'HISTCMD',
+    'HISTSIZE',
+  ],
+  ...['HISTFILESIZE', 'SAVEHIST', 'COLUMNS', 'LINES', 'KEYTIMEOUT', 'LISTMAX', 'LOGCHECK', 'FUNCNEST', 'FUNCNAME'],
+  ...[
+    'GROUPS',
+    'DIRSTACK',
+    'PIPESTATUS',
+    'EPOCHSECONDS',
+    'EPOCHREALTIME',
+    'GLOBIGNORE',
+    'EXECIGNORE',
+    'POSIXLY_CORRECT',
+  ],
+  ...['PS0', 'PS1', 'PS2', 'PS3', 'PROMPT', 'PROMPT2', 'PROMPT3', 'PROMPT4', 'RPROMPT', 'RPS1', 'RPS2', 'SPROMPT'],
+  ...['FCEDIT', 'INPUTRC', 'NULLCMD', 'READNULLCMD', 'STTY', 'TERMINFO', 'USERNAME', 'MODULE_PATH', 'ARGC', 'ARGV'],
+])
+const SHELL_PREFIXES = ['BASH', 'ZSH_', 'COMP_', 'KSH_']
+
 /** What mcpvault's own variables begin with: keys, tokens and places are not a child's business. */
 const OWN_PREFIXES = ['MCP_ENCRYPTION_KEY', 'MCPVAULT_']
 
@@ -65,6 +100,12 @@ export function checkVariables(variables: readonly string[], { allowDangerous }:
 export function isLoaderVariable(variable: string): boolean {
   const upper = variable.toUpperCase()
   return LOADERS.has(upper) || LOADER_PREFIXES.some((prefix) => upper.startsWith(prefix))
+}
+
+/** Tells whether assigning to a variable can do more to a shell than set it: it decides what runs, or is the shell's own. */
+export function isShellVariable(variable: string): boolean {
+  const upper = variable.toUpperCase()
+  return isLoaderVariable(variable) || SHELL_OWN.has(upper) || SHELL_PREFIXES.some((prefix) => upper.startsWith(prefix))
 }
 
 /** The environment of a child: the parent's, less what is mcpvault's own. */

@@ -69,12 +69,17 @@ function exportKey(access: VaultAccess): RawKey {
   )
 }
 
+/** The variable that a credential is exported as. */
+export function exportedVariable(name: string): string {
+  return name.replace(/[^A-Za-z0-9_]/g, '_').toUpperCase()
+}
+
 /** Single quotes keep everything literally in every POSIX shell; a quote itself is written as '\''. */
 function formatEnv(entries: readonly (readonly [string, string])[]): string {
   const taken = new Map<string, string>()
   return entries
     .map(([name, text]) => {
-      const variable = name.replace(/[^A-Za-z0-9_]/g, '_').toUpperCase()
+      const variable = exportedVariable(name)
       const other = taken.get(variable)
       if (other !== undefined || !/^[A-Z_]/.test(variable)) {
         const why = other === undefined ? 'starts with a digit' : `is also that of "${other}"`

@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { checkVariables, childEnvironment, isLoaderVariable, parseAssignment } from '../../src/exec/environment.js'
+import {
+  checkVariables,
+  childEnvironment,
+  isLoaderVariable,
+  isShellVariable,
+  parseAssignment,
+} from '../../src/exec/environment.js'
 
 describe('the environment of a program', () => {
   it('is the parent’s less what is mcpvault’s own', () => {
@@ -43,5 +49,12 @@ describe('the environment of a program', () => {
     expect(() => checkVariables(['A', 'PATH'], { allowDangerous: false })).toThrow(/"PATH"/)
     expect(() => checkVariables(['A', 'A'], { allowDangerous: true })).toThrow(/twice/)
     checkVariables(['A', 'PATH'], { allowDangerous: true })
+  })
+
+  it('knows what a shell keeps for itself', () => {
+    for (const name of ['IFS', 'PATH', 'LD_PRELOAD', 'PS1', 'RANDOM', 'UID', 'OPTIND', 'BASH_ARGV0', 'COMP_WORDBREAKS'])
+      expect(isShellVariable(name), name).toBe(true)
+    for (const name of ['GITHUB_TOKEN', 'UID_KEY', 'MAIL_PASSWORD', 'PATH_TOKEN', 'PASSWORD', 'API_KEY'])
+      expect(isShellVariable(name), name).toBe(false)
   })
 })

@@ -1,9 +1,11 @@
 import { dirname } from 'node:path'
 import type { Command } from 'commander'
 import { VaultError } from '../../errors.js'
+import { isShellVariable } from '../../exec/environment.js'
+import { shellWord } from '../../shell-word.js'
 import { createPrivateFile, ensurePrivateDirectory } from '../../storage/create-file.js'
 import { followLinks } from '../../storage/resolve-target.js'
-import { type ExportFormat, exportVault } from '../../vault/export.js'
+import { type ExportFormat, exportedVariable, exportVault } from '../../vault/export.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import { absolutePath } from '../directories.js'
@@ -17,6 +19,7 @@ import { shownJson } from '../visible.js'
 export interface ExportOptions extends GlobalOptions {
   readonly format?: ExportFormat
   readonly output?: string
+  readonly allowDangerousEnv: boolean
 }
 
 const EXPORT: CommandShape<ExportOptions> = {
@@ -36,6 +39,11 @@ const EXPORT: CommandShape<ExportOptions> = {
       value: 'FILE',
       help: 'write a new file with mode 0600 instead of stdout',
     },
+    {
+      key: 'allowDangerousEnv',
+      long: '--allow-dangerous-env',
+      help: 'export variables that decide what a shell runs, too: PATH, IFS, NODE_OPTIONS, …',
+    },
   ],
   examples: [
     ['load all values into a shell', 'values=$(mcpvault export --format env) && set -a && eval "$values"; set +a'],
@@ -54,7 +62,11 @@ export async function runExport(options: ExportOptions, context: Context): Promi
   if (options.json && format === 'env' && options.output === undefined) {
     throw new VaultError('USAGE', 'cannot print in two formats: give --json or --format env')
   }
+  if (options.allowDangerousEnv && format !== 'env') {
+    throw new VaultError('USAGE', 'cannot use --allow-dangerous-env without --format env')
+  }
   const { vault, access } = await openForReading(options, context, 'needed')
+  if (format === 'env' && !options.allowDangerousEnv) refuseShellVariables(vault.names())
   const text = exportVault(vault, format, access)
   const printer = createPrinter(context, options)
   if (options.output === undefined) {
@@ -75,5 +87,19 @@ export async function runExport(options: ExportOptions, context: Context): Promi
     output: path,
     format,
     credentials: vault.names().length,
+  })
+}
+
+/** Whoever may store a credential under any name must not come to decide what a shell does that loads them all. */
+function refuseShellVariables(names: readonly string[]): void {
+  const dangerous = names.filter((name) => isShellVariable(exportedVariable(name)))
+  const [first] = dangerous
+  if (first === undefined) return
+  const list = dangerous.map((name) => `"${name}" as ${exportedVariable(name)}`).join(', ')
+  throw new VaultError('INPUT', `cannot export ${list} for a shell: such a value decides what the shell runs or does`, {
+    hints: [
+      `give the credential another name: mcpvault rename ${shellWord(first)} NEW_NAME`,
+      'or export it all the same: --allow-dangerous-env',
+    ],
   })
 }

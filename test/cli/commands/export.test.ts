@@ -23,7 +23,7 @@ import {
 /** What must not mean anything to a shell. */
 const NASTY: Readonly<Record<string, string>> = {
   quotes: `'"'"'\`"'`,
-  lines: 'two\nlines\n\nand more\n',
+  newlines: 'two\nlines\n\nand more\n',
   command: '$(touch touched) `touch touched` ; touch touched #',
   variable: '$HOME $1 $$ \\$x \\',
   glob: '* ? [a-z] ~ {a,b}',
@@ -77,6 +77,23 @@ describe('export', () => {
     expect(await world.run('export', '--format', 'env')).toBe(2)
     expect(world.stdout).toBe('')
     await succeed(world, 'export')
+  })
+
+  it('refuses, before anything is printed, names that would decide what the shell runs, and names them all', async () => {
+    const world = await nativeWorld()
+    for (const name of ['api_key', 'ps4', 'bash-env', 'ld.preload', 'random']) {
+      await store(world, name, '$(touch touched)a[$(touch touched)]')
+    }
+    expect(await world.run('export', '--format', 'env')).toBe(2)
+    const failure = world.stderr
+    expect(world.stdout).toBe('')
+    expect(failure).toContain('"bash-env" as BASH_ENV, "ld.preload" as LD_PRELOAD, "ps4" as PS4, "random" as RANDOM')
+    expect(failure).not.toContain('api_key')
+    expect(await world.run('export', '--format', 'env', '-o', 'new.env')).toBe(2)
+    expect(existsSync(join(world.directory, 'new.env'))).toBe(false)
+    expect(await succeed(world, 'export', '--format', 'env', '--allow-dangerous-env')).toContain("PS4='$(touch")
+    expect(Object.keys(await json(world, 'export'))).toHaveLength(5)
+    expect(await world.run('export', '--allow-dangerous-env')).toBe(2)
   })
 
   it('prints a value that is no text in base64 as JSON, and elsewhere says which it is and prints nothing', async () => {
