@@ -7,6 +7,7 @@ import { VaultError } from '../../errors.js'
 import { type StandIn, startStandIn } from '../../search/stand-in.js'
 import { addCommand } from '../command.js'
 import type { Context, Input } from '../context.js'
+import { playGateway } from '../demo-gateway.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
 import { shellWord } from '../../shell-word.js'
 
@@ -49,6 +50,10 @@ interface Step {
   /** The exit status that the story expects; 0 unless told. */
   readonly status?: number
   readonly days?: number
+  /** What stands behind the command line. */
+  readonly shown?: string
+  /** What is not as everywhere else. */
+  readonly world?: Partial<Context>
 }
 
 class Story {
@@ -98,6 +103,13 @@ class Story {
     this.#say('Ask what is due: nothing today (exit 1), the key in 31 days (exit 0)')
     await this.#run(['rotation-due'], { status: 1 })
     await this.#run(['rotation-due'], { days: 31 })
+    await playGateway({
+      folder: this.#stage.folder,
+      makeUpKey: () => this.#makeUpKey(),
+      say: (sentence) => this.#say(sentence),
+      show: (line) => this.#context.stdout.write(`${line}\n`),
+      run: (argv, step) => this.#run(argv, step),
+    })
     this.#say('Revoke the token: the very next request is refused (exit 4)')
     await this.#run(['token', 'revoke', 'demo-agent'])
     await this.#run(['search', 'model context protocol'], { ...asAgent, status: 4 })
@@ -119,7 +131,7 @@ class Story {
   async #run(argv: readonly string[], step: Step = {}): Promise<string> {
     const { main } = await import('../main.js')
     const { stdout } = this.#context
-    stdout.write(`$ mcpvault ${argv.map(shellWord).join(' ')}\n`)
+    stdout.write(`$ mcpvault ${argv.map(shellWord).join(' ')}${step.shown ?? ''}\n`)
     let printed = ''
     const tee = (text: string | Buffer): void => {
       printed += text.toString()
@@ -152,6 +164,7 @@ class Story {
       readDescriptor: (fd, maxBytes) => this.#context.readDescriptor(fd, maxBytes),
       runProgram: (program, limits) => this.#context.runProgram(program, limits),
       guardGroup: (pid) => this.#context.guardGroup(pid),
+      ...step.world,
     }
   }
 }

@@ -10,6 +10,7 @@ it('the built program plays the whole demo and leaves nothing behind', () => {
   const { status, stdout, stderr } = spawnSync(process.execPath, ['--', launcher(), 'demo'], { encoding: 'utf8' })
   expect(stderr).toBe('')
   expect(stdout).toMatch(/^Results: 5$/m)
+  expect(stdout).toMatch(/^200 calls, 0 failed: [1-9]\d* with version 1, [1-9]\d* with version 2$/m)
   expect(status).toBe(0)
   const folder = /"(\/[^"]*mcpvault-demo-\w+)/.exec(stdout)?.[1] ?? ''
   expect(folder).not.toBe('')
