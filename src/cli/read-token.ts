@@ -33,7 +33,7 @@ export async function readToken(options: TokenOptions, context: Context): Promis
   return text.trim() || undefined
 }
 
-/** Reads a file or FIFO that an option names, or stdin for `-`. @throws {VaultError} NOT_FOUND, INPUT, UNSAFE, IO */
+/** Reads a file or pipe that an option names, or stdin for `-`. @throws {VaultError} NOT_FOUND, INPUT, UNSAFE, IO */
 export async function readText(
   file: string,
   context: Context,

@@ -55,7 +55,8 @@ export function readFileChecked(path: string, options: ReadOptions): Snapshot | 
 }
 
 /**
- * Reads a FIFO to its end, as `<(command)` of a shell makes one; undefined if the path is none. It can be read once.
+ * Reads a pipe to its end, as `<(command)` of a shell hands one over; undefined if the path is none. It can be read once.
+ * A FIFO that lies in a folder is none: nobody may ever write it, and cron would wait for ever.
  *
  * @throws {VaultError} UNSAFE if others can write it, INPUT if more than `maxBytes` come, IO.
  */
@@ -64,10 +65,9 @@ export function readPipeChecked(
   options: ReadOptions & { readonly maxBytes: number },
 ): Buffer | undefined {
   const { what, maxBytes } = options
-  if (!isFifo(path)) return undefined
+  if (!isPipe(path)) return undefined
   let fd: number | undefined
   try {
-    // Waits for a writer.
     fd = openSync(path, constants.O_RDONLY | constants.O_NOCTTY)
     checkMode(fstatSync(fd, { bigint: true }), path, options)
     const bytes = Buffer.allocUnsafeSlow(maxBytes + 1)
@@ -84,9 +84,12 @@ export function readPipeChecked(
   }
 }
 
-function isFifo(path: string): boolean {
+/** Where shells name the descriptors that they have open. */
+const DESCRIPTOR = /^\/(?:dev|proc\/(?:self|\d+))\/fd\/\d+$/
+
+function isPipe(path: string): boolean {
   try {
-    return statSync(path).isFIFO()
+    return DESCRIPTOR.test(path) && statSync(path).isFIFO()
   } catch {
     // Whoever reads it as a file says why it cannot be.
     return false

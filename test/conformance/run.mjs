@@ -123,7 +123,7 @@ async function startFront({ address, token }) {
     const own = `:${server.address().port}`
     const headers = { ...incoming.headers, authorization: `Bearer ${token}` }
     for (const name of ['host', 'origin']) {
-      if (headers[name]?.endsWith(own)) headers[name] = headers[name].slice(0, -own.length) + `:${address.port}`
+      if (headers[name]?.endsWith(own)) headers[name] = `${headers[name].slice(0, -own.length)}:${address.port}`
     }
     const { method } = incoming
     const onward = httpRequest(address, { method, headers }, (answer) => {

@@ -159,7 +159,9 @@ export async function expectNoSecretSeen(program: BuiltCopy, format: string, ini
     await run(`store b =${SECOND}`, { status: 0 })
     await run('load a', { prints: ['value'], status: 0 })
     await run('rotate a --stdin', { input: SECOND, status: 0 })
-    await run('rotate a --stdin', { input: CANARY, status: 0 })
+    // A value that is still kept comes back by a rollback alone.
+    if (format === 'native') await run('rollback a', { status: 0 })
+    else await run('rotate a --stdin', { input: CANARY, status: 0 })
     for (const line of [
       'list',
       'list --json',

@@ -105,7 +105,7 @@ describe('restore', () => {
     expect(world.stderr).toBe(
       [
         'mcpvault: warning: since this copy was made: "a" rotated at 2026-11-23T12:00:00.000Z\n',
-        `restored "${join(world.directory, VAULT)}" from "${join(world.directory, 'b')}" as generation 4; `,
+        `restored "${join(world.directory, VAULT)}" from "${join(world.directory, 'b')}" as generation 5; `,
         `the files that were there are in "${kept}"; 1 later record listed above: rotate what changed since\n`,
       ].join(''),
     )
@@ -114,7 +114,7 @@ describe('restore', () => {
     expect(await json(world, 'restore', kept, '--yes')).toEqual({
       vault: join(world.directory, VAULT),
       backup: kept,
-      generation: 5,
+      generation: 6,
       previous: join(world.directory, 'mcpvault-before-restore-2026-11-23T12-00-01Z'),
       revoked_tokens: 0,
       since: [{ name: null, action: 'restored', rotated_at: '2026-11-23T12:00:00.000Z', seq: 3 }],

@@ -123,6 +123,18 @@ describe('the built mcpvault', () => {
     expect(shell('mcpvault nonsense 2>/dev/full').status).toBe(2)
   })
 
+  it('reads key, token and arguments from what a shell pipes in, and no vault', () => {
+    const check = 'mcpvault token check --tool web_search --args <(echo \'{"query":"mcp"}\')'
+    const script = [
+      'key=$MCP_ENCRYPTION_KEY; unset MCP_ENCRYPTION_KEY',
+      'token=$(mcpvault token create --tools web_search --quiet --key-file <(echo "$key"))',
+      `${check} --key-file <(echo "$key") --token-file <(echo "$token")`,
+    ]
+    const { status, stderr } = shell(script.join('; '))
+    expect([status, stderr]).toEqual([0, expect.stringContaining('may call web_search')])
+    expect(shell('mcpvault list --vault <(echo)').stderr).toContain('not a regular file')
+  })
+
   it('refuses a directory and a FIFO instead of waiting', () => {
     mkdirSync(join(world.directory, 'directory'))
     execFileSync('mkfifo', [join(world.directory, 'fifo')])
