@@ -124,8 +124,11 @@ async function readBody(
 }
 
 function joinRepeated(headers: IncomingHttpHeaders): Record<string, string> {
-  const entries = Object.entries(headers).map(([name, value]) => [name, [value ?? ''].flat().join(', ')] as const)
-  return Object.fromEntries(entries)
+  const joined: Record<string, string> = {}
+  for (const [name, value] of Object.entries(headers)) {
+    joined[name] = typeof value === 'string' ? value : [value ?? ''].flat().join(', ')
+  }
+  return joined
 }
 
 /** How an {@link HttpOrigin} connects. */

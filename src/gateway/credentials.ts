@@ -44,6 +44,7 @@ export class CredentialLoader {
   readonly #access: VaultAccess
   readonly #held = new Map<string, HeldCredential>()
   #opened: { readonly vault: Vault; readonly revision: Revision | undefined } | undefined
+  #glimpsed: Vault | undefined
 
   /** Called when the vault was written by somebody and has been read anew. */
   onReopened: (() => void) | undefined
@@ -78,9 +79,22 @@ export class CredentialLoader {
     return this.#opened.vault
   }
 
+  /**
+   * The vault as it was a moment ago: what is asked in one go, without giving the control back, costs one look at the
+   * file. Whoever asks had come before that look.
+   */
+  #glimpse(): Vault {
+    if (this.#glimpsed !== undefined) return this.#glimpsed
+    this.#glimpsed = this.vault()
+    queueMicrotask(() => {
+      this.#glimpsed = undefined
+    })
+    return this.#glimpsed
+  }
+
   /** Names the versions that a request would use. @throws {VaultError} NOT_FOUND if one is missing */
   uses(names: readonly string[]): readonly CredentialUse[] {
-    const vault = this.vault()
+    const vault = this.#glimpse()
     return names.map((name) => ({ name, version: currentVersion(describe(vault, name).versions) }))
   }
 
@@ -99,7 +113,7 @@ export class CredentialLoader {
    * @throws {VaultError} NOT_FOUND, DAMAGED, WRONG_KEY; INPUT if a value is too short to be kept out of answers.
    */
   lease(names: readonly string[], { onLeak, otherThan = [] }: LeaseOptions): Lease {
-    const vault = this.vault()
+    const vault = this.#glimpse()
     const held: HeldCredential[] = []
     try {
       for (const name of names) held.push(this.#hold(vault, name))
@@ -116,7 +130,7 @@ export class CredentialLoader {
   }
 
   #renew(names: readonly string[]): readonly HeldCredential[] {
-    const vault = this.vault()
+    const vault = this.#glimpse()
     return names.filter((name) => look(vault, name) !== undefined).map((name) => this.#hold(vault, name))
   }
 

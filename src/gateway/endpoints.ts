@@ -7,7 +7,7 @@ import type { CredentialLoader } from './credentials.js'
 import { bearerToken } from './guards.js'
 import type { EndpointRequest } from './http-front.js'
 import type { CredentialAge, Metrics } from './metrics.js'
-import type { TokenGuard } from './token-guard.js'
+import { PresentedToken, type TokenGuard } from './token-guard.js'
 
 /** What the endpoints look at. */
 export interface EndpointParts {
@@ -68,7 +68,7 @@ async function introspect(request: EndpointRequest, parts: EndpointParts): Promi
   if (!mayUse(callerToken(request), 'introspect', parts)) return unauthorized()
   const form = await request.readBody()
   const token = form.length > LONGEST_FORM ? null : new URLSearchParams(form.toString('utf8')).get('token')
-  const verdict = parts.guard.judge(token ?? undefined, { feature: undefined })
+  const verdict = parts.guard.judge(new PresentedToken(token ?? undefined), { feature: undefined })
   if (!verdict.allowed || verdict.status.isLimited)
     return { status: 200, headers: JSON_TYPE, body: '{"active":false}\n' }
   const { id, label, scope, createdMs } = verdict.status
@@ -87,7 +87,7 @@ async function introspect(request: EndpointRequest, parts: EndpointParts): Promi
 }
 
 function mayUse(token: string | undefined, feature: Method, { guard }: EndpointParts): boolean {
-  return guard.judge(token, { feature }).allowed
+  return guard.judge(new PresentedToken(token), { feature }).allowed
 }
 
 /** Resource servers authenticate with a name and a password as often as with a bearer token; the token is the password. */

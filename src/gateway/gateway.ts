@@ -15,13 +15,14 @@ import type { TokenScope } from '../tokens/caveats.js'
 import { RateKeeper, type RateLimit } from '../tokens/rate.js'
 import type { Refusal } from '../tokens/verify.js'
 import { currentDigest } from './definition.js'
-import { checkHeaders, type Demand, demandOf, GENERAL_DEMAND, isModern, isTokenRefused } from './decide.js'
+import { checkHeaders, type Demand, demandOf, GENERAL_DEMAND, isTokenRefused } from './decide.js'
 import { createFilter, type MessageFilter } from './filter.js'
 import { type Frame, parseFrame } from './frame.js'
 import type { Metrics } from './metrics.js'
-import { formatRpcError, formatToolError, RPC_CODES, RpcError, UNAUTHORIZED } from './rpc.js'
+import { formatRpcError, RPC_CODES, RpcError, UNAUTHORIZED } from './rpc.js'
 import { formatEvent } from './sse.js'
-import type { Admission, TokenGuard } from './token-guard.js'
+import { type Admission, PresentedToken, type TokenGuard } from './token-guard.js'
+import { refusalTo, rpcAnswer, unauthorized } from './refusals.js'
 import { traceOf } from './trace.js'
 import type { AnswerBody, Upstream, UpstreamAnswer, UpstreamRequest } from './upstream.js'
 
@@ -72,25 +73,18 @@ export class Gateway {
 /** The token as a whole is refused. */
 class Unauthorized extends Error {}
 
-function unauthorized(): ClientAnswer {
-  // Without `resource_metadata`: a client that is shown OAuth stops sending its own header.
-  return {
-    status: 401,
-    headers: { 'www-authenticate': 'Bearer error="invalid_token"', 'content-type': 'application/json' },
-    body: formatRpcError(RPC_CODES.refused, UNAUTHORIZED, null),
-  }
-}
-
-function rpcAnswer({ code, message, status, id }: RpcError): ClientAnswer {
-  return { status, headers: { 'content-type': 'application/json' }, body: formatRpcError(code, message, id) }
-}
-
 interface CallOptions {
   readonly request: ClientRequest
   /** Session id to token id. */
   readonly sessions: Map<string, string>
   readonly strangers: RateKeeper
 }
+
+/**
+ * How long the look at the records on arrival serves a body that came at once, in milliseconds; they are looked at again
+ * just before anything is sent, whatever happened.
+ */
+const SAME_LOOK_MS = 1
 
 /** How many refusals of requests without a token that is known are recorded. */
 const STRANGERS: RateLimit = { key: 'strangers', rate: { calls: 60, per: 'm' } }
@@ -102,6 +96,8 @@ class Call {
   readonly #request: ClientRequest
   readonly #sessions: Map<string, string>
   readonly #strangers: RateKeeper
+  readonly #token: PresentedToken
+  #lookedMs = 0
   #tokenId = ''
   #auditId = ''
   #startMs = 0
@@ -110,6 +106,7 @@ class Call {
     this.#parts = parts
     this.#upstream = upstream
     this.#request = request
+    this.#token = new PresentedToken(request.token)
     this.#sessions = sessions
     this.#strangers = strangers
   }
@@ -184,7 +181,11 @@ class Call {
   }
 
   #judge(demand: Demand, frame: Frame | undefined): Admission | undefined {
-    const verdict = this.#parts.guard.judge(this.#request.token, demand)
+    const { guard, monotonicMs } = this.#parts
+    const nowMs = monotonicMs()
+    const isSeen = this.#lookedMs > 0 && nowMs - this.#lookedMs < SAME_LOOK_MS
+    const verdict = isSeen ? guard.judgeAsSeen(this.#token, demand) : guard.judge(this.#token, demand)
+    if (!isSeen) this.#lookedMs = nowMs
     if (!verdict.allowed) return this.#denied(verdict.reason, frame, demand)
     this.#tokenId = verdict.status.id
     return verdict
@@ -197,7 +198,7 @@ class Call {
   }
 
   #checkAgain(demand: Demand, frame: Frame | undefined): void {
-    const verdict = this.#parts.guard.judge(this.#request.token, demand)
+    const verdict = this.#parts.guard.judge(this.#token, demand)
     // The call that is being made has been spent by now, perhaps as the last one.
     if (verdict.allowed || verdict.reason === 'calls' || verdict.reason === 'counters') return
     this.#denied(verdict.reason, frame, demand)
@@ -256,7 +257,7 @@ class Call {
     try {
       for await (const event of events) {
         // A stream may live for hours, and its token be revoked meanwhile.
-        if (!this.#parts.guard.judge(this.#request.token, GENERAL_DEMAND).allowed) {
+        if (!this.#parts.guard.judge(this.#token, GENERAL_DEMAND).allowed) {
           result = { outcome: 'cancelled', reason: 'the token was refused' }
           return
         }
@@ -326,14 +327,6 @@ class Call {
       this.#parts.report('a refusal could not be recorded', error)
     }
   }
-}
-
-/** A refusal names no other tool, and not why. */
-function refusalTo(frame: Frame | undefined, { tool }: Demand): ClientAnswer {
-  const id = frame?.id ?? null
-  const headers = { 'content-type': 'application/json' }
-  if (tool === undefined) return { status: 200, headers, body: formatRpcError(RPC_CODES.refused, UNAUTHORIZED, id) }
-  return { status: 200, headers, body: formatToolError(UNAUTHORIZED, id, isModern(frame?.params)) }
 }
 
 function methodOf(frame: Frame | undefined, verb: string): string {

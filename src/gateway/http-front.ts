@@ -18,6 +18,8 @@ const REQUEST_TIMEOUT_MS = 30_000
 const IDLE_TIMEOUT_MS = 60_000
 const HEARTBEAT_MS = 15_000
 const SWEEP_MS = 50
+/** How much of a stream may wait for the program to give the control back, in characters. */
+const MOST_WAITING = 64 * 1024
 
 /** Where to listen and what is served there. */
 export interface FrontOptions {
@@ -168,29 +170,69 @@ function tooLong(): RpcError {
 
 async function write(response: ServerResponse, { status, headers, body }: ClientAnswer): Promise<void> {
   if (body === undefined || typeof body === 'string') {
-    const length = status === 204 || status === 304 ? {} : { 'content-length': Buffer.byteLength(body ?? '') }
-    response.writeHead(status, { ...headers, ...length })
-    response.end(body)
+    writeWhole(response, { status, headers, body: body ?? '' })
     return
   }
-  // Head, first event and end often come at once: then they leave in one packet.
-  response.cork()
-  setImmediate(() => {
-    if (!response.writableEnded) response.uncork()
-  })
-  response.writeHead(status, headers)
-  response.flushHeaders()
-  // Between events, since each is written whole; proxies on the way end what is silent for too long.
-  const beat = setInterval(() => response.write(':\n\n'), HEARTBEAT_MS)
+  const stream = new StreamWriter(response, { status, headers })
   try {
     for await (const piece of body) {
       if (response.destroyed) return
-      if (!response.write(piece)) await drained(response)
+      if (!stream.write(piece)) await drained(response)
     }
-    response.end()
+    stream.end()
   } finally {
-    clearInterval(beat)
+    stream.stop()
   }
+}
+
+/** Sends a stream. Head, first event and end often come at once: then they leave as one answer that is whole. */
+class StreamWriter {
+  readonly #response: ServerResponse
+  readonly #head: Omit<ClientAnswer, 'body'>
+  readonly #soon = setImmediate(() => this.#begin())
+  #waiting = ''
+  #beat: NodeJS.Timeout | undefined
+
+  constructor(response: ServerResponse, head: Omit<ClientAnswer, 'body'>) {
+    this.#response = response
+    this.#head = head
+  }
+
+  /** Gives false if the client is to be waited for. */
+  write(piece: string): boolean {
+    if (this.#beat !== undefined) return this.#response.write(piece)
+    this.#waiting += piece
+    return this.#waiting.length < MOST_WAITING || this.#begin()
+  }
+
+  end(): void {
+    if (this.#beat === undefined) writeWhole(this.#response, { ...this.#head, body: this.#waiting })
+    else this.#response.end()
+  }
+
+  stop(): void {
+    clearImmediate(this.#soon)
+    clearInterval(this.#beat)
+  }
+
+  #begin(): boolean {
+    if (this.#beat !== undefined || this.#response.destroyed) return true
+    this.#response.writeHead(this.#head.status, this.#head.headers)
+    // Between events, since each is written whole; proxies on the way end what is silent for too long.
+    this.#beat = setInterval(() => this.#response.write(':\n\n'), HEARTBEAT_MS)
+    if (this.#waiting !== '') return this.#response.write(this.#waiting)
+    this.#response.flushHeaders()
+    return true
+  }
+}
+
+function writeWhole(
+  response: ServerResponse,
+  { status, headers, body }: Omit<ClientAnswer, 'body'> & { readonly body: string },
+): void {
+  const length = status === 204 || status === 304 ? {} : { 'content-length': Buffer.byteLength(body) }
+  response.writeHead(status, { ...headers, ...length })
+  response.end(body)
 }
 
 async function drained(response: ServerResponse): Promise<void> {

@@ -121,12 +121,13 @@ export class HttpUpstream implements Upstream {
 
   #sendOnce(request: UpstreamRequest, lease: Lease): Promise<OriginAnswer> {
     const { url, headers, headersTimeoutMs } = this.#config
-    const filled = Object.fromEntries(headers.map(([name, template]) => [name, headerValue(name, template, lease)]))
-    const own = request.frame === undefined ? {} : { 'content-type': 'application/json' }
+    const sent: Record<string, string> = { ...request.headers, 'accept-encoding': 'identity', 'user-agent': 'mcpvault' }
+    if (request.frame !== undefined) sent['content-type'] = 'application/json'
+    for (const [name, template] of headers) sent[name] = headerValue(name, template, lease)
     return this.#origin.send({
       method: request.verb,
       path: `${url.pathname}${url.search}`,
-      headers: { ...request.headers, ...own, 'accept-encoding': 'identity', 'user-agent': 'mcpvault', ...filled },
+      headers: sent,
       body: request.frame?.text,
       headersTimeoutMs,
       beforeSend: () => request.checkAgain(),
@@ -150,7 +151,7 @@ export class HttpUpstream implements Upstream {
     if (type === 'text/event-stream' && status < 300) {
       // Only what the server says by itself may stay silent for long.
       const isOpenEnded = request.verb === 'GET' || request.frame?.method === 'subscriptions/listen'
-      const events = this.#events(isOpenEnded ? body : this.#limitSilence(body, answer.body), lease)
+      const events = this.#events(body, { lease, limited: isOpenEnded ? undefined : answer.body })
       return { status, headers, body: { type: 'events', events } }
     }
     const { totalTimeoutMs } = this.#config
@@ -173,30 +174,28 @@ export class HttpUpstream implements Upstream {
     }
   }
 
-  async *#limitSilence(body: AsyncIterable<Buffer>, stream: AnswerStream): AsyncGenerator<Buffer> {
+  #limitSilence(stream: AnswerStream): NodeJS.Timeout {
     const { totalTimeoutMs } = this.#config
-    const stop = (): void => stream.cancel(`it said nothing for ${totalTimeoutMs / 1000} s`)
-    const timer = setTimeout(stop, totalTimeoutMs)
-    try {
-      for await (const chunk of body) {
-        timer.refresh()
-        yield chunk
-      }
-    } finally {
-      clearTimeout(timer)
-    }
+    return setTimeout(() => stream.cancel(`it said nothing for ${totalTimeoutMs / 1000} s`), totalTimeoutMs)
   }
 
-  async *#events(body: AsyncIterable<Buffer>, lease: Lease): AsyncGenerator<ServerEvent> {
+  /** @param limited what is cancelled when it is silent for too long. */
+  async *#events(
+    body: AsyncIterable<Buffer>,
+    { lease, limited }: { readonly lease: Lease; readonly limited: AnswerStream | undefined },
+  ): AsyncGenerator<ServerEvent> {
+    const timer = limited && this.#limitSilence(limited)
     const reader = new EventReader(MAX_ANSWER_BYTES)
     const redact = (text: string | undefined): string | undefined => text && lease.redactText(text)
     try {
       for await (const chunk of body) {
+        timer?.refresh()
         for (const { data, id, event, retry } of this.#read(reader, chunk)) {
           yield { data: data === '' ? data : lease.redactMessage(data), id: redact(id), event: redact(event), retry }
         }
       }
     } finally {
+      clearTimeout(timer)
       lease.release()
     }
   }

@@ -3,7 +3,7 @@ import { BudgetKeeper, CALLS_AHEAD } from '../tokens/budget.js'
 import type { Method } from '../tokens/caveats.js'
 import { RateKeeper } from '../tokens/rate.js'
 import { TokenRecords } from '../tokens/records.js'
-import { SignatureCache } from '../tokens/signature-cache.js'
+import { digestText, SignatureCache } from '../tokens/signature-cache.js'
 import {
   type Allowance,
   type Circumstances,
@@ -19,6 +19,22 @@ import type { CredentialLoader } from './credentials.js'
 export interface TokenDemand {
   readonly feature: Method | undefined
   readonly call?: Extract<TokenRequest, { method: 'tools' }> | undefined
+}
+
+/** The token of one request, hashed once however often it is judged; to be dropped with the request. */
+export class PresentedToken {
+  readonly text: string | undefined
+  #digest: string | undefined
+
+  constructor(text: string | undefined) {
+    this.text = text
+  }
+
+  /** What the token is remembered by. */
+  get digest(): string | undefined {
+    this.#digest ??= this.text && digestText(this.text)
+    return this.#digest
+  }
 }
 
 /** A token that allows what was asked. */
@@ -47,12 +63,28 @@ export class TokenGuard {
    *
    * @throws {VaultError} IO, UNSAFE, INPUT, NO_KEY, WRONG_KEY if the records or the vault cannot be read.
    */
-  judge(token: string | undefined, { feature, call }: TokenDemand): Admission | Denial {
+  judge(token: PresentedToken, demand: TokenDemand): Admission | Denial {
+    try {
+      this.#follow().records.refresh()
+    } catch (error) {
+      if (isDamage(error)) return { allowed: false, reason: 'damaged-records' }
+      throw error
+    }
+    return this.judgeAsSeen(token, demand)
+  }
+
+  /**
+   * Judges a token by the records as they were when they were looked at last: for a request that has had them looked at
+   * since it came, and will again before anything is sent.
+   *
+   * @throws {VaultError} as `judge`
+   */
+  judgeAsSeen(token: PresentedToken, { feature, call }: TokenDemand): Admission | Denial {
     try {
       const { records, keeper } = this.#follow()
-      records.refresh()
-      const circumstances = { records, nowMs: this.#loader.nowMs, cache: this.#cache, held: keeper }
-      return judge(token, { feature, call }, circumstances)
+      const textDigest = token.digest
+      const circumstances = { records, nowMs: this.#loader.nowMs, cache: this.#cache, held: keeper, textDigest }
+      return judge(token.text, { feature, call }, circumstances)
     } catch (error) {
       if (isDamage(error)) return { allowed: false, reason: 'damaged-records' }
       throw error

@@ -3,7 +3,7 @@
 import { sha256 } from '../crypto/kdf.js'
 import { type Macaroon, signatureChain, verifyChain } from '../crypto/macaroon.js'
 import type { Secret } from '../secret.js'
-import { type Caveat, encodeCaveat, parseCaveat } from './caveats.js'
+import { type Caveat, encodeCaveat, intersectCaveats, parseCaveat, type TokenScope } from './caveats.js'
 import type { RateLimit } from './rate.js'
 import type { TokenRecord } from './record-line.js'
 import { deriveRootKey } from './token.js'
@@ -20,6 +20,8 @@ export interface GenuineToken {
   /** 32 hex digits. */
   readonly id: string
   readonly caveats: readonly Caveat[]
+  /** What all caveats leave over together. */
+  readonly scope: TokenScope
   /** A call is counted under each. */
   readonly counters: readonly Counter[]
   readonly rates: readonly RateLimit[]
@@ -42,6 +44,7 @@ export function authenticate(macaroon: Macaroon, tokensKey: Secret): GenuineToke
   return {
     id: identifier.toString('hex'),
     caveats: known,
+    scope: intersectCaveats(known),
     counters: listCounters(known, chain),
     rates: listRates(known, chain),
   }

@@ -36,16 +36,20 @@ export class SignatureCache {
     return this.#tokens.size
   }
 
-  /** Gives what a token's text was found to be under this key; undefined if it was not found genuine, or dropped. */
-  find(text: unknown, key: Secret | undefined): GenuineToken | undefined {
+  /**
+   * Gives what a token's text was found to be under this key; undefined if it was not found genuine, or dropped.
+   *
+   * @param digest of the text, for whoever has made it before.
+   */
+  find(text: unknown, key: Secret | undefined, digest?: string): GenuineToken | undefined {
     if (key !== this.#key || key === undefined || !isCandidate(text)) return undefined
-    return this.#tokens.get(digest(text))?.token
+    return this.#tokens.get(digest ?? digestText(text))?.token
   }
 
   /** Remembers that a token's text is genuine under this key. */
   add(text: string, token: GenuineToken, key: Secret): void {
     if (key !== this.#key) this.#startOver(key)
-    const name = digest(text)
+    const name = digestText(text)
     if (this.#tokens.has(name)) return
     this.#tokens.set(name, { token, characters: text.length })
     this.#characters += text.length
@@ -72,6 +76,7 @@ function isCandidate(text: unknown): text is string {
   return typeof text === 'string' && text.length <= LONGEST_TOKEN
 }
 
-function digest(text: string): string {
+/** Gives what a token is remembered by: the SHA-256 of its text, in base64url. */
+export function digestText(text: string): string {
   return hash('sha256', text, 'base64url')
 }

@@ -1,6 +1,6 @@
 import type { Secret } from '../secret.js'
 import { type Arguments, keepsRule } from './argument-rules.js'
-import { ANY_TOOL, type Caveat, intersectCaveats, type Method, type TokenScope } from './caveats.js'
+import { ANY_TOOL, type Caveat, type Method, type TokenScope } from './caveats.js'
 import { authenticate, type Counter, type GenuineToken } from './genuine.js'
 import type { RateLimit } from './rate.js'
 import type { TokenRecord } from './record-line.js'
@@ -82,6 +82,8 @@ export interface Circumstances {
   readonly nowMs: number
   /** For a process that judges many tokens. */
   readonly cache?: SignatureCache | undefined
+  /** What `digestText` gives for the token, for whoever judges it more than once; taken for the cache alone. */
+  readonly textDigest?: string | undefined
   /** The calls that this process has set aside and not spent, by the counter's key. */
   readonly held?: { held(counter: string): number } | undefined
 }
@@ -120,7 +122,7 @@ export function inspectToken(text: unknown, circumstances: Circumstances): Token
   const { token, record } = subject
   const reason = judgeRecord(record, circumstances.nowMs)
   if (reason !== undefined) return refuse(reason)
-  const scope = intersectCaveats(token.caveats)
+  const { scope } = token
   if (!(circumstances.nowMs < (scope.beforeMs ?? 0))) return refuse('expired')
   const denial = token.counters.length === 0 ? undefined : judgeBudgets(token, record, circumstances.held)
   if (denial !== undefined) return denial
@@ -131,8 +133,8 @@ export function inspectToken(text: unknown, circumstances: Circumstances): Token
 const SAID_BY_SCOPE: ReadonlySet<Caveat['type']> = new Set(['methods', 'tools', 'before'])
 
 /** Finds what a token's text stands for: a genuine token and its record, or why it is none. */
-function findSubject(text: unknown, { records, cache }: Circumstances): Subject | Denial {
-  const known = cache?.find(text, records.tokensKey)
+function findSubject(text: unknown, { records, cache, textDigest }: Circumstances): Subject | Denial {
+  const known = cache?.find(text, records.tokensKey, textDigest)
   const macaroon = known === undefined ? decodeToken(text) : undefined
   const id = known?.id ?? macaroon?.identifier.toString('hex')
   if (id === undefined) return refuse('malformed')
