@@ -4,6 +4,7 @@ import { VaultError } from '../errors.js'
 import { followLinks } from '../storage/resolve-target.js'
 import { openVault } from '../vault/open.js'
 import type { Vault } from '../vault/vault.js'
+import { allowCommand, undoGateway } from './adoption-gateway.js'
 import { adoptionAccess } from './adoption-world.js'
 import type { AdoptOptions } from './commands/adopt.js'
 import { requireConfirmation } from './confirm.js'
@@ -32,12 +33,24 @@ export async function undoAdoption(options: AdoptOptions, context: Context): Pro
   const done = steps.filter(({ refusal }) => refusal === undefined)
   const left = steps.filter(({ refusal }) => refusal !== undefined)
   for (const { entry } of done) warnOfRotation(entry, vault, printer.warn)
+  const live = readAdopted(undoing.adopted, context)
+  const gateway = await undoGateway(
+    done.map(({ entry }) => entry),
+    live,
+    undoing,
+  )
+  for (const server of gateway.left) {
+    printer.warn(`"${server}" stays in the gateway's configuration: it has been changed since it was adopted`)
+  }
   if (left.length > 0) throw leftBehind(left, done.length)
   const names = done.map(({ entry }) => ({ file: entry.file, server: entry.server }))
   printer.done(
     `put ${done.length === 1 ? '1 entry' : `${done.length} entries`} back; the credentials are still in the vault, and due`,
-    { restored: names, left: [] },
+    { restored: names, left: [], gateway_removed: gateway.removed },
   )
+  if (gateway.removed.length === 0 || options.json || options.quiet) return
+  const rest = gateway.hasOthers ? `; approve what is left: ${allowCommand(options)}` : ''
+  context.stderr.write(`taken out of the gateway's configuration: ${gateway.removed.join(', ')}${rest}\n`)
 }
 
 function matcher({ files, client, only, skip }: AdoptOptions, context: Context): (entry: AdoptedEntry) => boolean {

@@ -5,6 +5,7 @@
  */
 
 import { type ConfigPlan, type PreparedConfig, prepareConfig, writeConfig } from '../clients/adopt.js'
+import { readAdopted } from '../clients/adopted-entries.js'
 import { type ConfigLocation, configPlaces, findConfigs } from '../clients/locations.js'
 import { maskedDiff } from '../clients/masked-diff.js'
 import {
@@ -18,11 +19,13 @@ import {
 } from '../clients/plan-adoption.js'
 import { type Launcher, startAdvice } from '../clients/rewrite.js'
 import { type ConfigChoice, type SurveyedConfig, surveyConfigs } from '../clients/survey.js'
+import { type GatewayPlan, writeGateway } from '../clients/gateway-file.js'
 import { VaultError } from '../errors.js'
 import { Secret } from '../secret.js'
 import { changeVault } from '../vault/change.js'
 import { openVault } from '../vault/open.js'
 import type { Vault, VaultAccess } from '../vault/vault.js'
+import { gatewayDiff, gatewayReport, planForGateway, sayGateway, undoGateway } from './adoption-gateway.js'
 import { adoptionAccess, findLauncher, isTracked, openWithoutShell } from './adoption-world.js'
 import type { AdoptOptions } from './commands/adopt.js'
 import type { Context } from './context.js'
@@ -43,10 +46,12 @@ export async function runAdoption(options: AdoptOptions, context: Context): Prom
   refuseTutorial(opened, access)
   await openWithoutShell(vault, options, context)
   const secrets = await choose(nameSecrets(configs, knownBy(opened, context)), { options, context, printer })
-  const prepared = await prepareAll(planConfigs(secrets), launcher)
+  const { plans, gateway } = await plan(secrets, { vault, known: opened.names(), options, context })
+  const prepared = await prepareAll(plans, launcher)
   await storeSecrets(secrets, access)
+  if (gateway !== undefined) await access.store.transaction('adopt', () => writeGateway(gateway, context))
   await writeAll(prepared, { launcher, access, context, printer })
-  await report(prepared, { secrets, options, context, printer })
+  await report(prepared, { secrets, gateway, options, context, printer })
 }
 
 /** Files that were named must be readable; of those that were found, what is broken is warned of and left alone. */
@@ -159,6 +164,25 @@ function questionFor({ credential, isKnown, places }: FoundSecret): string {
   return `${where.join(', and ')} (${first?.finding.why}): ${target}?`
 }
 
+interface Planning {
+  readonly vault: string
+  readonly known: readonly string[]
+  readonly options: AdoptOptions
+  readonly context: Context
+}
+
+/** What becomes of each server; with `--gateway`, of the gateway's configuration, too. */
+async function plan(
+  secrets: readonly FoundSecret[],
+  { vault, known, options, context }: Planning,
+): Promise<{ readonly plans: readonly ConfigPlan[]; readonly gateway: GatewayPlan | undefined }> {
+  const plans = planConfigs(secrets)
+  if (!options.gateway) return { plans, gateway: undefined }
+  const names = new Set([...known, ...secrets.map(({ credential }) => credential)])
+  const gateway = await planForGateway(plans, vault, { hasCredential: (name) => names.has(name), context })
+  return { plans: gateway.plans, gateway }
+}
+
 async function prepareAll(plans: readonly ConfigPlan[], launcher: Launcher): Promise<readonly PreparedConfig[]> {
   const prepared: PreparedConfig[] = []
   for (const plan of plans) prepared.push(await prepareConfig(plan, launcher))
@@ -205,6 +229,8 @@ async function writeAll(
     } catch (error) {
       if (!(error instanceof VaultError)) throw error
       failures.push(error)
+      // What is written may have only lacked its confirmation.
+      await undoGateway(config.plan.servers, readAdopted(writing.adopted, context), writing)
     }
   }
   const [first, ...others] = failures
@@ -221,11 +247,12 @@ async function writeAll(
 
 interface Reporting extends Asking {
   readonly secrets: readonly FoundSecret[]
+  readonly gateway: GatewayPlan | undefined
 }
 
 async function report(
   prepared: readonly PreparedConfig[],
-  { secrets, options, context, printer }: Reporting,
+  { secrets, gateway, options, context, printer }: Reporting,
 ): Promise<void> {
   const rows = rowsOf(prepared, secrets)
   const starts = startsOf(prepared)
@@ -242,8 +269,15 @@ async function report(
       empty: '',
     })
   }
-  printer.done(sentence, { dry_run: false, adopted: rows, start: starts, tracked_by_git: tracked })
+  printer.done(sentence, {
+    dry_run: false,
+    adopted: rows,
+    start: starts,
+    tracked_by_git: tracked,
+    ...gatewayReport(gateway),
+  })
   if (!options.json && !options.quiet) for (const advice of starts) context.stderr.write(`${advice}\n`)
+  sayGateway(gateway, { options, printer, stderr: context.stderr })
   for (const path of tracked) {
     printer.warn(`"${path}" is tracked by git: its history still holds the values, so that only rotating them helps`)
   }
@@ -282,12 +316,20 @@ async function preview(configs: readonly SurveyedConfig[], options: AdoptOptions
   const known = opened === undefined ? { has: () => false, find: () => undefined } : knownBy(opened, context)
   const secrets = narrow(nameSecrets(configs, known), options, printer)
   const path = isThere ? findVault(options, context) : defaultVaultPath(context)
-  const prepared = await prepareAll(planConfigs(secrets), findLauncher(path, options, context))
+  const { plans, gateway } = await plan(secrets, { vault: path, known: opened?.names() ?? [], options, context })
+  const prepared = await prepareAll(plans, findLauncher(path, options, context))
   if (options.json) {
-    printer.json({ dry_run: true, adopted: rowsOf(prepared, secrets), start: startsOf(prepared) })
+    printer.json({
+      dry_run: true,
+      adopted: rowsOf(prepared, secrets),
+      start: startsOf(prepared),
+      ...gatewayReport(gateway),
+    })
     return
   }
   for (const config of prepared) context.stdout.write(await maskedDiff(config))
+  if (gateway !== undefined) context.stdout.write(gatewayDiff(gateway))
+  sayGateway(gateway, { options, printer, stderr: context.stderr })
   const counts = `${countOf(rowsOf(prepared, secrets).length, 'secret')} as ${countOf(secrets.length, 'credential')}`
   if (options.quiet) return
   const sentence = secrets.length === 0 ? 'there is nothing to adopt' : `would adopt ${counts}; nothing was changed`

@@ -20,10 +20,15 @@ export function configPlace(
   access: VaultAccess,
   context: Context,
 ): { readonly path: string; readonly host: StorageHost; readonly stateDirectory: string } {
-  const beside = join(dirname(followLinks(access.store.locate('vault'))), 'mcpvault.json')
+  const beside = gatewayConfigBeside(access.store.locate('vault'))
   return {
     path: config === undefined ? beside : absolutePath(config, context),
     host: context.host,
     stateDirectory: mcpvaultDirectory('XDG_STATE_HOME', context),
   }
+}
+
+/** Where the configuration is when nothing else is said: beside the vault file itself. */
+export function gatewayConfigBeside(vault: string): string {
+  return join(dirname(followLinks(vault)), 'mcpvault.json')
 }

@@ -1,7 +1,8 @@
 import { VaultError } from '../errors.js'
 import { formatUtc } from '../timestamp.js'
 import type { ConfigText } from './config-text.js'
-import { type AdoptedEntry, type AdoptedRegion, appendAdopted } from './adopted-entries.js'
+import { type AdoptedEntry, type AdoptedRegion, type AdoptedServer, appendAdopted } from './adopted-entries.js'
+import { connectEntry } from './gateway-entry.js'
 import { isToml, viewEntry } from './open-config.js'
 import { readTextFile, type ReplaceTextAccess, replaceTextFile, type TextFile } from './replace-text-file.js'
 import { applyReversal, describeReversal, fingerprintOf, type NamedSecret } from './reversal.js'
@@ -12,6 +13,8 @@ import { type SurveyedConfig, type SurveyedServer, surveyFile } from './survey.j
 export interface ServerMoves {
   readonly surveyed: SurveyedServer
   readonly moves: readonly Move[]
+  /** The gateway's server that it is to connect to. */
+  readonly gateway?: AdoptedServer
 }
 
 /** A config, and what is to become of it. */
@@ -47,7 +50,10 @@ export async function prepareConfig(plan: ConfigPlan, launcher: Launcher): Promi
   for (const moves of plan.servers) {
     const { server } = moves.surveyed
     const view = await viewEntry(edited, server.path, file.path)
-    const { text, form, variables } = rewriteEntry(view, { server, client, moves: moves.moves }, launcher)
+    const { text, form, variables } =
+      moves.gateway === undefined
+        ? rewriteEntry(view, { server, client, moves: moves.moves }, launcher)
+        : { text: connectEntry(view, moves.gateway.server, launcher), form: 'connect' as const, variables: new Map() }
     edited = await view.replace(text)
     rewritten.push({ moves, form, variables })
   }
@@ -143,21 +149,22 @@ async function planAgain(
   const again = await surveyFile(file, surveyed.client)
   return {
     surveyed: again,
-    servers: servers.map(({ surveyed: before, moves }) => {
+    servers: servers.map((one) => {
+      const { surveyed: before } = one
       const { path } = before.server
       const regions = (config: ConfigText): string => {
         return JSON.stringify(config.regionsOf(path).map(({ key, start, end }) => [key, config.text.slice(start, end)]))
       }
       const found = again.servers.find(({ server }) => JSON.stringify(server.path) === JSON.stringify(path))
       if (found === undefined || regions(again.config) !== regions(surveyed.config)) throw conflict
-      return { surveyed: { ...found, findings: before.findings }, moves }
+      return { ...one, surveyed: { ...found, findings: before.findings } }
     }),
   }
 }
 
 function adoptedEntries({ plan, servers }: PreparedConfig, access: AdoptionAccess): readonly AdoptedEntry[] {
   const { file, client } = plan.surveyed
-  return servers.map(({ moves: { surveyed, moves }, regions }) => ({
+  return servers.map(({ moves: { surveyed, moves, gateway }, regions }) => ({
     v: 1,
     id: access.randomBytes(8).toString('hex'),
     adopted_at: formatUtc(access.now()),
@@ -170,5 +177,6 @@ function adoptedEntries({ plan, servers }: PreparedConfig, access: AdoptionAcces
       version: access.versionOf(name),
     })),
     regions,
+    ...(gateway === undefined ? {} : { gateway }),
   }))
 }

@@ -27,6 +27,19 @@ export interface AdoptedEntry {
   readonly path: ConfigPath
   readonly credentials: readonly { readonly name: string; readonly version: number }[]
   readonly regions: readonly AdoptedRegion[]
+  /** The gateway's server that the entry connects to. */
+  readonly gateway?: AdoptedServer
+}
+
+/** A server of the gateway's configuration that came from a client's. */
+export interface AdoptedServer {
+  /** The real path of the configuration. */
+  readonly file: string
+  readonly server: string
+  /** SHA-256 of its text there, hex. */
+  readonly sha256: string
+  /** Whether it came with an adopted entry; false for one that was there already. */
+  readonly added: boolean
 }
 
 /** A part of an adopted entry's text: what it is known again by, and the way back. */

@@ -23,7 +23,7 @@ export interface Launcher {
 }
 
 /** How an entry refers to its secrets from now on. */
-export type EntryForm = 'exec' | 'headersHelper' | 'variables'
+export type EntryForm = 'exec' | 'headersHelper' | 'variables' | 'connect'
 
 /** An entry being rewritten: a text, and where the entry stands in it. */
 export interface EntryText {
@@ -195,7 +195,7 @@ function replaceTexts(
 }
 
 /** Each field that has secrets, its text with references in their places. */
-function filled(
+export function filled(
   moves: readonly Move[],
   reference: (move: Move) => string,
 ): readonly (readonly [name: string, text: string, path: ConfigPath])[] {

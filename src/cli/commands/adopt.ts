@@ -11,6 +11,7 @@ import { type CommandShape, type GlobalOptions, oneOf } from '../flags.js'
 export interface AdoptOptions extends GlobalOptions {
   readonly files: readonly string[]
   readonly client?: ClientName
+  readonly gateway: boolean
   readonly dryRun: boolean
   readonly undo: boolean
   readonly yes: boolean
@@ -29,6 +30,11 @@ const ADOPT: CommandShape<AdoptOptions> = {
       help: `only that client's configs: ${CLIENTS.join(', ')}`,
       parse: oneOf(...CLIENTS),
     },
+    {
+      key: 'gateway',
+      long: '--gateway',
+      help: 'move the servers to mcpvault.json; their clients connect to the gateway',
+    },
     { key: 'dryRun', long: '--dry-run', help: 'print what would change, without values' },
     { key: 'undo', long: '--undo', help: 'put the adopted entries back, with their values' },
     { key: 'yes', long: '--yes', help: 'do not ask' },
@@ -45,6 +51,7 @@ const ADOPT: CommandShape<AdoptOptions> = {
     ['see which keys lie in plain text', 'mcpvault adopt --dry-run'],
     ['move them all into the vault', 'mcpvault adopt --yes'],
     ["one project's servers for Claude Code", 'mcpvault adopt .mcp.json'],
+    ['put the gateway in front of them', 'mcpvault adopt --gateway && mcpvault config allow'],
     ['go back', 'mcpvault adopt --undo'],
   ],
 }
@@ -58,5 +65,8 @@ export function addAdoptCommand(parent: Command, context: Context, run = runAdop
 export async function runAdopt(options: AdoptOptions, context: Context): Promise<void> {
   if (!options.undo) return runAdoption(options, context)
   if (options.dryRun) throw new VaultError('USAGE', 'cannot use --dry-run with --undo')
+  if (options.gateway) {
+    throw new VaultError('USAGE', 'cannot use --gateway with --undo: it takes servers out of the gateway by itself')
+  }
   return undoAdoption(options, context)
 }
