@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { type IncomingMessage, request as httpRequest } from 'node:http'
 import { describe, expect, it } from 'vitest'
 import { call, GatewayWorld, NOTES_KEY, rpc, sendResult, startUpstream } from './gateway-support.js'
 
@@ -32,6 +34,49 @@ describe('a request through the gateway', () => {
     await world.revokeAll()
     expect((await world.post(call('a'), { token })).status).toBe(401)
     expect(upstream.received).toHaveLength(1)
+  })
+
+  it('is neither recorded as made nor decrypted for when its token is revoked while its body is on the way', async () => {
+    const upstream = await startUpstream((received, response) => sendResult(received, response, { content: [] }))
+    const world = await GatewayWorld.inFrontOf(upstream.url)
+    const authorization = `Bearer ${await world.token()}`
+    const headers = { authorization, 'content-type': 'application/json', expect: '100-continue' }
+    const request = httpRequest(`${world.origin}/mcp/notes`, { method: 'POST', headers })
+    request.flushHeaders()
+    await once(request, 'continue')
+    await world.revokeAll()
+    request.end(JSON.stringify(call('a')))
+    const [response] = (await once(request, 'response')) as [IncomingMessage]
+    response.resume()
+    expect(response.statusCode).toBe(401)
+    expect(upstream.received).toHaveLength(0)
+    expect(world.audit().map(({ event, reason }) => [event, reason])).toEqual([['refused', 'revoked']])
+  })
+
+  it('gets each event of a stream as it comes, and one that has ended at once as a whole', async () => {
+    const event = (text: string): string =>
+      `event: message\ndata: {"jsonrpc":"2.0","id":1,"result":{"text":"${text}"}}\n\n`
+    let goOn = (): void => {}
+    const upstream = await startUpstream((received, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      const [first, last] = [event('one'), event('two')]
+      if (received.body.includes('"at-once"')) return response.end(first + last)
+      goOn = () => void response.end(last)
+      return response.write(first)
+    })
+    const world = await GatewayWorld.inFrontOf(upstream.url)
+    const token = await world.token()
+    const slow = await world.post(call('a'), { token })
+    const reader = slow.body?.getReader()
+    const read = async (): Promise<string> => Buffer.from((await reader?.read())?.value ?? []).toString()
+    expect(await read()).toBe(event('one'))
+    goOn()
+    expect(await read()).toBe(event('two'))
+    expect(await read()).toBe('')
+    const whole = await world.post(call('a', {}, 'at-once'), { token })
+    expect(whole.headers.get('content-type')).toBe('text/event-stream')
+    expect(await whole.text()).toBe(event('one') + event('two'))
+    expect(world.audit().filter(({ event: kind, outcome }) => kind === 'result' && outcome === 'ok')).toHaveLength(2)
   })
 
   it('lists only the tools that its token allows, and calls no other', async () => {
