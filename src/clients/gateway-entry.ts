@@ -49,7 +49,10 @@ function refusalOfMembers(entry: { readonly [name: string]: ConfigValue }): stri
     return 'the gateway does not speak its type of transport'
   }
   if (entry.headers !== undefined && entry.http_headers !== undefined) return 'it has headers in two places'
-  const texts = [entry.env, entry.headers, entry.http_headers].flatMap((value) => membersOf(value))
+  const named = [entry.env, entry.headers, entry.http_headers]
+  // What reads mcpvault.json takes no member of that name.
+  if (named.some((value) => isRecord(value) && Object.hasOwn(value, '__proto__'))) return 'a name in it is "__proto__"'
+  const texts = named.flatMap((value) => membersOf(value))
   if (entry.args !== undefined && !Array.isArray(entry.args)) return 'its arguments are no list'
   const all = [...texts, ...(Array.isArray(entry.args) ? entry.args : [])]
   return all.every((text) => typeof text === 'string') ? undefined : 'a value in it is no text'
