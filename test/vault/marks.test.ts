@@ -153,7 +153,7 @@ describe('a mark', () => {
   it('that is damaged is an error that names the file and the way out', async () => {
     const world = await VaultWorld.create()
     await world.put('a', 'x')
-    const path = join(world.stateDirectory, marks(world)[0] ?? '')
+    const path = join(world.stateDirectory, `${world.open().id}.json`)
     const mark = readFileSync(path)
     for (const use of [() => world.open(), () => world.put('b', 'x')]) {
       writeFileSync(path, mark.subarray(0, -5))
