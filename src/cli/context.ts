@@ -104,8 +104,9 @@ export interface Context {
   /** Runs a program without a shell and gives its stdout; stderr is inherited. @throws {VaultError} INPUT */
   runProgram(argv: readonly string[], options: { readonly timeoutMs: number; readonly maxBytes: number }): ProgramResult
   /**
-   * Watches over a program that leads a process group of its own, which a terminal's Ctrl-C does not reach: a signal that
-   * ends mcpvault ends the group first, then calls `whenEnded`.
+   * Starts a program that leads a process group of its own, which a terminal's Ctrl-C does not reach, and watches over it:
+   * a signal that ends mcpvault ends the group first, then calls `whenEnded`. `start` gives the program's pid; undefined
+   * if there is none to watch over.
    */
-  guardGroup(pid: number, whenEnded?: () => void): ProgramGroup
+  guardGroup(start: () => number | undefined, whenEnded?: () => void): ProgramGroup
 }

@@ -30,7 +30,7 @@ export function rotationDesk(
     access,
     world: {
       ...rotationWorld(followLinks(access.store.locate('vault')), options, context),
-      guardGroup: (pid) => context.guardGroup(pid, sayEnding),
+      guardGroup: (start) => context.guardGroup(start, sayEnding),
     },
     async during(sentence, work, stop) {
       ending = stop

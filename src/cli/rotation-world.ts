@@ -26,7 +26,7 @@ export function rotationWorld(
     searchBaseUrl: env.SCAVIO_BASE_URL,
     now: () => context.now(),
     randomBytes: (length) => context.randomBytes(length),
-    guardGroup: (pid) => context.guardGroup(pid),
+    guardGroup: (start) => context.guardGroup(start),
     // Where JSON is expected on stderr, a program's words travel with the warnings.
     say: options.json ? warn : (line) => stderr.write(`${visible(line)}\n`),
     warn,

@@ -12,6 +12,6 @@ export function stdioWorld(access: VaultAccess, context: Context): StdioWorld {
     onSignal: (name, listener) => context.onSignal(name, listener),
     monotonicMs: () => performance.now(),
     env: context.env,
-    guardGroup: (pid) => context.guardGroup(pid),
+    guardGroup: (start) => context.guardGroup(start),
   }
 }

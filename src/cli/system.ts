@@ -284,9 +284,9 @@ function runProgram(
 
 let groups: ProgramGroups | undefined
 
-function guardGroup(pid: number, whenEnded?: () => void): ProgramGroup {
+function guardGroup(start: () => number | undefined, whenEnded?: () => void): ProgramGroup {
   groups ??= new ProgramGroups(process)
-  return groups.guard(pid, whenEnded)
+  return groups.guard(start, whenEnded)
 }
 
 type SpawnResult = Pick<SpawnSyncReturns<Buffer>, 'error' | 'status' | 'signal' | 'stdout'>

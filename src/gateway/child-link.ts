@@ -22,7 +22,7 @@ export interface ChildLog {
 export interface ChildWorld {
   /** The environment that children inherit, less what is mcpvault's own. */
   readonly env: Readonly<Record<string, string | undefined>>
-  readonly guardGroup: (pid: number) => ProcessGroup
+  readonly guardGroup: (start: () => number | undefined) => ProcessGroup
   readonly monotonicMs: () => number
 }
 

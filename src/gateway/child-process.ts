@@ -30,7 +30,7 @@ export interface ChildOptions {
   readonly args: readonly string[]
   readonly env: Readonly<Record<string, string>>
   /** Ends a process together with all that it started, and with us. */
-  readonly guardGroup: (pid: number) => ProcessGroup
+  readonly guardGroup: (start: () => number | undefined) => ProcessGroup
   /** Takes one line of its stdout, without the line end. */
   readonly onLine: (line: string) => void
   /** Takes bytes of its stderr. */
@@ -51,16 +51,21 @@ export class Child {
 
   /** Starts a program without a shell. @throws {VaultError} UPSTREAM if it cannot be started */
   static async start(options: ChildOptions): Promise<Child> {
-    const spawned = spawnQuietly(options)
-    const { pid } = spawned
-    if (pid === undefined) throw await startError(spawned, options.command)
-    return new Child(spawned, pid, options)
+    const born: { spawned?: ChildProcess } = {}
+    const group = options.guardGroup(() => {
+      born.spawned = spawnQuietly(options)
+      return born.spawned.pid
+    })
+    const { spawned } = born
+    if (spawned === undefined) throw new TypeError('a guard starts what it guards')
+    if (spawned.pid === undefined) throw await startError(spawned, options.command)
+    return new Child(spawned, group, options)
   }
 
-  private constructor(spawned: ChildProcess, pid: number, options: ChildOptions) {
+  private constructor(spawned: ChildProcess, group: ProcessGroup, options: ChildOptions) {
     this.#process = spawned
-    this.pid = pid
-    this.#group = options.guardGroup(pid)
+    this.pid = spawned.pid as number
+    this.#group = group
     this.#ended = new Promise((resolve) => {
       spawned.once('exit', (code, signal) => {
         this.#hasEnded = true

@@ -37,7 +37,7 @@ export interface RotationWorld {
   /** Milliseconds since the epoch. */
   now(): number
   randomBytes(length: number): Buffer
-  guardGroup(pid: number): ProgramGroup
+  guardGroup(start: () => number | undefined): ProgramGroup
   /** Shows a line that a program printed: untrusted text without the secrets of this rotation. */
   say(line: string): void
   /** Told when others can read a file that a secret is written to. */
@@ -80,10 +80,14 @@ export function timeLimit(world: Pick<RotationWorld, 'timeoutMs'>): number {
 
 /** Runs a program to its end. Never throws for what the program does. */
 export async function runProgram(argv: Argv, request: ProgramRequest, world: RotationWorld): Promise<ProgramEnd> {
-  const child = start(argv, request, world)
+  const born: { child?: ChildProcess | undefined } = {}
+  const group = world.guardGroup(() => {
+    born.child = start(argv, request, world)
+    return born.child?.pid
+  })
+  const { child } = born
   if (child === undefined) return { ...NOTHING, failure: 'could not be started: the system refused' }
   if (child.pid === undefined) return { ...NOTHING, failure: `could not be started: ${await startReason(child)}` }
-  const group = world.guardGroup(child.pid)
   let stopped: string | undefined
   const stop = (reason: string): void => {
     stopped ??= reason

@@ -189,10 +189,11 @@ export class GatewayWorld {
 }
 
 /** A process group that a test has started. */
-function testGroup(pid: number): { kill(): void; release(): void } {
+function testGroup(start: () => number | undefined): { kill(): void; release(): void } {
+  const pid = start()
   const kill = (): void => {
     try {
-      process.kill(-pid, 'SIGKILL')
+      if (pid !== undefined) process.kill(-pid, 'SIGKILL')
     } catch {
       // It has ended.
     }

@@ -163,7 +163,7 @@ class Story {
       onSignal: (name, listener) => this.#context.onSignal(name, listener),
       readDescriptor: (fd, maxBytes) => this.#context.readDescriptor(fd, maxBytes),
       runProgram: (program, limits) => this.#context.runProgram(program, limits),
-      guardGroup: (pid) => this.#context.guardGroup(pid),
+      guardGroup: (start) => this.#context.guardGroup(start),
       ...step.world,
     }
   }

@@ -113,7 +113,7 @@ export async function runServe(options: ServeOptions, context: Context): Promise
       onSignal: (name, listener) => context.onSignal(name, listener),
       monotonicMs: () => performance.now(),
       env: context.env,
-      guardGroup: (pid) => context.guardGroup(pid),
+      guardGroup: (start) => context.guardGroup(start),
     },
   )
 }
