@@ -48,15 +48,22 @@ const ANSWERS = { idempotent: ',"idempotent":true', silent: '', lying: ',"idempo
 export async function sweepStages(place: TrialPlace, options: StageSweepOptions): Promise<StageReport> {
   placePrograms(place.directory)
   writeFileSync(place.path('answers'), ANSWERS[options.provider])
-  const prepared = await prepare(place, ROTATE)
+  const choose = options.choose ?? ((calls) => calls)
+  let prepared = await prepare(place, ROTATE)
   place.restore()
   const old = look(place).current
-  const points = (options.choose ?? ((calls) => calls))(prepared.calls)
+  const points = choose(prepared.calls)
   const stages: Record<string, number> = {}
   const damage: string[] = []
   let kills = 0
-  for (const point of points) {
-    const killed = killBefore(point, prepared)
+  for (const [index, point] of points.entries()) {
+    let killed = killBefore(point, prepared)
+    // How many calls a rotation makes differs a little from run to run; a chosen one can be looked for anew.
+    for (let attempt = 0; killed === undefined && options.choose && attempt < 3; attempt++) {
+      prepared = { ...prepared, calls: prepared.run().calls }
+      const same = choose(prepared.calls)[index]
+      killed = same && killBefore(same, prepared)
+    }
     if (killed === undefined) continue
     kills++
     try {

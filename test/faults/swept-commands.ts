@@ -84,7 +84,7 @@ export interface Prepared {
   /** What it does when nothing goes wrong. */
   readonly calls: readonly Call[]
   /** Goes back to the beginning and runs it, with a fault as strace has it. */
-  run(inject: string): Traced
+  run(inject?: string): Traced
 }
 
 /** How a command is prepared. */
