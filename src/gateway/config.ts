@@ -60,6 +60,9 @@ const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const OWN_HEADERS =
   /^(?:host|connection|keep-alive|transfer-encoding|content-.*|te|upgrade|expect|accept|mcp-.*|last-event-id)$/
 
+/** How many names lead to the deepest member that the schema takes. */
+const DEEPEST = 4
+
 const templates = z.record(z.string(), z.string())
 const timeout = z.string().optional()
 const SHAPES = {
@@ -112,7 +115,9 @@ class ConfigReader {
   }
 
   read(text: string): GatewayConfig {
-    const { mcpServers, privateHosts = [] } = this.#parse(TOP, this.#parseJson(text), '')
+    const value = this.#parseJson(text)
+    this.#refuseLost(value, [])
+    const { mcpServers, privateHosts = [] } = this.#parse(TOP, value, '')
     const upstreams = Object.entries(mcpServers).map(([name, server]) => {
       if (!UPSTREAM_NAME.test(name)) {
         throw this.#failure(`mcpServers.${name}`, 'a name has lower-case letters, digits and hyphens')
@@ -121,6 +126,13 @@ class ConfigReader {
     })
     if (upstreams.length === 0) throw this.#failure('mcpServers', 'there is no server')
     return { upstreams }
+  }
+
+  /** The schema passes this one name over without a word: whoever wrote it would believe that it is used. */
+  #refuseLost(value: unknown, path: readonly string[]): void {
+    if (typeof value !== 'object' || value === null || path.length > DEEPEST) return
+    if (Object.hasOwn(value, '__proto__')) throw this.#failure(path.join('.'), 'there is no member "__proto__"')
+    for (const [name, member] of Object.entries(value)) this.#refuseLost(member, [...path, name])
   }
 
   #readServer(name: string, server: object, privateHosts: ReadonlySet<string>): UpstreamConfig {
