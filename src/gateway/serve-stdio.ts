@@ -36,7 +36,7 @@ export async function runStdio(options: ServeStdioOptions, world: StdioWorld): P
   try {
     if (upstream === undefined) return
     const tools = typeof token === 'object' ? (token.tools ?? ['*']).map((tool) => qualify(tool, upstream)) : []
-    const ownToken = (): Promise<string> => standingToken(core.loader.tokenAccess(), { use: `connect:${name}`, tools })
+    const ownToken = onePending(() => standingToken(core.loader.tokenAccess(), { use: `connect:${name}`, tools }))
     await serveStdio(
       {
         handle: (request) => core.gateway.handle(upstream, request),
@@ -50,6 +50,17 @@ export async function runStdio(options: ServeStdioOptions, world: StdioWorld): P
   } finally {
     for (const stop of stops) stop()
     await core.close(DRAIN_MS)
+  }
+}
+
+/** Requests that come at once make one token, not one each. */
+function onePending<T>(run: () => Promise<T>): () => Promise<T> {
+  let pending: Promise<T> | undefined
+  return () => {
+    pending ??= run().finally(() => {
+      pending = undefined
+    })
+    return pending
   }
 }
 
