@@ -14,6 +14,8 @@ const VERSION_META = 'io.modelcontextprotocol/protocolVersion'
 /** Of one event of an answer, in characters. */
 const MAX_EVENT_LENGTH = 16 * 1024 * 1024
 
+type Id = string | number
+
 /** What a stdio front is made of. */
 export interface StdioFrontOptions {
   readonly handle: (request: ClientRequest) => Promise<ClientAnswer>
@@ -34,7 +36,8 @@ export async function serveStdio(options: StdioFrontOptions, end: AbortSignal): 
 
 class StdioFront {
   readonly #options: StdioFrontOptions
-  readonly #running = new Map<string | number, AbortController>()
+  readonly #running = new Map<Id, AbortController>()
+  readonly #cancelled = new Set<Id>()
   readonly #pending = new Set<Promise<void>>()
   readonly #stream = new AbortController()
   #isStreaming = false
@@ -83,6 +86,8 @@ class StdioFront {
   async #ask(frame: Frame): Promise<void> {
     const gone = new AbortController()
     if (frame.kind === 'request' && frame.id !== undefined) this.#running.set(frame.id, gone)
+    const cancelled = frame.method === 'notifications/cancelled' ? frame.params?.requestId : undefined
+    if (this.#running.has(cancelled as Id)) this.#cancelled.add(cancelled as Id)
     try {
       const answer = await this.#send('POST', frame, gone.signal)
       await this.#pass(answer, frame)
@@ -91,16 +96,16 @@ class StdioFront {
         this.#write(formatRpcError(RPC_CODES.upstream, 'The answer was cut short', frame.id ?? null))
       }
     } finally {
-      if (frame.id !== undefined) this.#running.delete(frame.id)
+      if (frame.kind === 'request') this.#forget(frame.id as Id)
     }
-    if (frame.method === 'notifications/cancelled') this.#cancel(frame)
+    // The server has been told by now.
+    if (cancelled !== undefined) this.#running.get(cancelled as Id)?.abort()
     if (frame.method === 'notifications/initialized' && this.#session !== undefined) this.#openStream()
   }
 
-  /** The server has been told; nobody waits for that answer any more. */
-  #cancel({ params }: Frame): void {
-    const id = params?.requestId
-    if (typeof id === 'string' || typeof id === 'number') this.#running.get(id)?.abort()
+  #forget(id: Id): void {
+    this.#running.delete(id)
+    this.#cancelled.delete(id)
   }
 
   async #send(verb: ClientRequest['verb'], frame: Frame | undefined, signal: AbortSignal): Promise<ClientAnswer> {
@@ -133,7 +138,8 @@ class StdioFront {
   async #pass({ status, headers, body }: ClientAnswer, frame: Frame): Promise<void> {
     if (frame.method === 'initialize') this.#session = headers['mcp-session-id']
     if (body !== undefined && typeof body !== 'string') return this.#passEvents(body, frame)
-    if (frame.kind !== 'request') return
+    // Nobody waits for the answer to what was cancelled, and the server may give none.
+    if (frame.kind !== 'request' || this.#cancelled.has(frame.id as Id)) return
     const message = body === undefined ? undefined : parseObject(body)
     const isAnswer = message !== undefined && ('result' in message || 'error' in message)
     if (!isAnswer) {

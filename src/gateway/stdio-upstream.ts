@@ -11,18 +11,13 @@ import type { StdioUpstreamConfig } from './config.js'
 import { SdkFront } from './sdk-front.js'
 import type { Frame } from './frame.js'
 import { plainCall, plainError, plainResult } from './plain-call.js'
+import { RestartPause } from './restart-pause.js'
 import type { CredentialUse, Upstream, UpstreamAnswer, UpstreamRequest } from './upstream.js'
 
 /** How long a process that was replaced may go on with what it has. */
 const RETIRED_GRACE_MS = 30_000
 /** How often it is looked whether a credential was rotated while nobody calls. */
 const FOLLOW_MS = 1000
-const FIRST_PAUSE_MS = 250
-const LONGEST_PAUSE_MS = 30_000
-/** A request waits for a start that is due within this time; else it is told. */
-const MOST_WAIT_MS = 5000
-/** A process that has lived this long has not failed to start. */
-const SETTLED_MS = 10_000
 
 /** What a stdio upstream needs beside its configuration. */
 export interface StdioUpstreamParts extends ChildParts {
@@ -40,11 +35,10 @@ export class StdioUpstream implements Upstream {
   readonly #parts: StdioUpstreamParts
   readonly #front: SdkFront
   readonly #retired = new Set<ChildServer>()
+  readonly #pause: RestartPause
   #current: ChildServer | undefined
   #starting: Promise<ChildServer> | undefined
   #isLegacy = false
-  #failures = 0
-  #notBeforeMs = 0
   #isClosed = false
   #restart: NodeJS.Timeout | undefined
   readonly #follow: NodeJS.Timeout
@@ -54,6 +48,7 @@ export class StdioUpstream implements Upstream {
     this.place = basename(config.command)
     this.#config = config
     this.#parts = parts
+    this.#pause = new RestartPause(() => parts.world.monotonicMs())
     this.#front = new SdkFront((error) => parts.report(`"${config.name}" could not be served`, error))
     this.#follow = setInterval(() => this.#followRotation(), FOLLOW_MS)
     this.#follow.unref()
@@ -133,26 +128,16 @@ export class StdioUpstream implements Upstream {
     this.#followRotation()
     const current = this.#usable()
     if (current !== undefined) return current
-    await this.#waitForTurn()
+    // After a crash the next start has its time; who comes too early waits for it, but not for long.
+    if (this.#starting === undefined) await this.#pause.pass(this.name)
     return this.#usable() ?? this.#starting ?? this.#start()
-  }
-
-  /** After a crash the next start has its time; who comes too early waits for it, but not for long. */
-  async #waitForTurn(): Promise<void> {
-    const waitMs = this.#notBeforeMs - this.#parts.world.monotonicMs()
-    if (waitMs <= 0 || this.#starting !== undefined) return
-    if (waitMs > MOST_WAIT_MS) {
-      const seconds = Math.ceil(waitMs / 1000)
-      throw new VaultError('UPSTREAM', `cannot call "${this.name}": it keeps ending; the next start is in ${seconds} s`)
-    }
-    await new Promise((resolve) => setTimeout(resolve, waitMs))
   }
 
   /** Starts a successor when a credential has another value than the running process was given. */
   #followRotation(): void {
     const current = this.#current
     if (this.#isClosed || this.#starting !== undefined || current?.isAlive !== true) return
-    if (this.#parts.world.monotonicMs() < this.#notBeforeMs) return
+    if (!this.#pause.isOver) return
     try {
       const fresh = this.#parts.loader.uses(this.#config.credentials)
       if (fresh.every(({ version }, index) => version === current.uses[index]?.version)) return
@@ -192,7 +177,7 @@ export class StdioUpstream implements Upstream {
       return child
     } catch (error) {
       this.#parts.report(`"${this.name}" could not be started`, error)
-      this.#pause()
+      this.#plan(this.#pause.begin())
       throw error
     }
   }
@@ -219,16 +204,11 @@ export class StdioUpstream implements Upstream {
     if (child === undefined || this.#current !== child) return
     this.#current = undefined
     if (this.#isClosed) return
-    if (this.#parts.world.monotonicMs() - startedMs > SETTLED_MS) this.#failures = 0
     this.#parts.log.warn(`"${this.name}" has ended by itself: ${how}`)
-    this.#pause()
+    this.#plan(this.#pause.begin(startedMs))
   }
 
-  /** Plans the next start, each time later. */
-  #pause(): void {
-    const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failures)
-    this.#failures += 1
-    this.#notBeforeMs = this.#parts.world.monotonicMs() + pauseMs
+  #plan(pauseMs: number): void {
     if (this.#isClosed) return
     clearTimeout(this.#restart)
     this.#restart = setTimeout(() => this.begin(), pauseMs)

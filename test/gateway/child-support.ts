@@ -13,10 +13,20 @@ export type Era = 'legacy' | 'modern'
 
 /** A gateway in front of the test program, named `notes`. */
 export async function inFrontOfChild(era: Era | 'both', server: object = {}): Promise<GatewayWorld> {
+  return withProgram(era, { isServed: true, server })
+}
+
+/** A vault and a configuration with the test program, named `notes`; not served unless told. */
+export async function withProgram(
+  era: Era | 'both',
+  { isServed = false, server = {} }: { readonly isServed?: boolean; readonly server?: object } = {},
+): Promise<GatewayWorld> {
   const world = await GatewayWorld.create()
   // biome-ignore lint/suspicious/noTemplateCurlyInString: that is how a reference is written
   const env = { NOTES_KEY: '${vault:notes_key}' }
-  await world.start({ mcpServers: { notes: { command: process.execPath, args: [PROGRAM, era], env, ...server } } })
+  const config = { mcpServers: { notes: { command: process.execPath, args: [PROGRAM, era], env, ...server } } }
+  if (isServed) await world.start(config)
+  else await world.configure(config)
   return world
 }
 

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { approveConfig, type ConfigPlace, readConfigFile } from '../../src/gateway/config-file.js'
-import type { ServeSignal } from '../../src/gateway/core.js'
+import type { ServeSignal, ServeWorld } from '../../src/gateway/core.js'
 import { type RunningGateway, type ServeOptions, startGateway } from '../../src/gateway/serve.js'
 import { createToken, revokeTokens, type TokenAccess, type TokenOptions } from '../../src/tokens/change.js'
 import { openVault } from '../../src/vault/open.js'
@@ -123,6 +123,22 @@ export class GatewayWorld {
     for (const listener of this.#listeners.get(name) ?? []) listener()
   }
 
+  /** What a gateway needs of the world, with this one's vault, log and signals. */
+  serveWorld(): ServeWorld {
+    return {
+      access: this.vault.access(),
+      writeLog: (line) => void this.log.push(line),
+      onSignal: (name, listener) => {
+        const listeners = this.#listeners.get(name) ?? new Set()
+        this.#listeners.set(name, listeners.add(listener))
+        return () => void listeners.delete(listener)
+      },
+      monotonicMs: () => performance.now(),
+      env: { PATH: process.env.PATH, ...this.env },
+      guardGroup: testGroup,
+    }
+  }
+
   async start(config: object, options: Partial<ServeOptions> = {}): Promise<void> {
     await this.configure(config)
     this.#gateway = await startGateway(
@@ -134,18 +150,7 @@ export class GatewayWorld {
         origins: [],
         ...options,
       },
-      {
-        access: this.vault.access(),
-        writeLog: (line) => void this.log.push(line),
-        onSignal: (name, listener) => {
-          const listeners = this.#listeners.get(name) ?? new Set()
-          this.#listeners.set(name, listeners.add(listener))
-          return () => void listeners.delete(listener)
-        },
-        monotonicMs: () => performance.now(),
-        env: { PATH: process.env.PATH, ...this.env },
-        guardGroup: testGroup,
-      },
+      this.serveWorld(),
     )
     onTestFinished(() => this.#gateway?.close(0))
   }
