@@ -1,99 +1,83 @@
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import { GatewayWorld, NOTES_KEY } from './gateway-support.js'
+import { readDigests } from '../../src/gateway/read-digests.js'
+import { callText, withProgram } from './child-support.js'
+import { NOTES_KEY } from './gateway-support.js'
 import { ProgramHome } from './program-support.js'
+import { connectRemote, connectStdio } from './stdio-support.js'
 
 const PROGRAM = fileURLToPath(new URL('child-program.mjs', import.meta.url))
-// biome-ignore lint/suspicious/noTemplateCurlyInString: that is how a reference is written
-const ENV = { NOTES_KEY: '${vault:notes_key}' }
-
-function homeWith(era: string): ProgramHome {
-  const notes = { command: process.execPath, args: [PROGRAM, era], env: ENV }
-  return ProgramHome.create({ notes_key: NOTES_KEY }, { notes })
-}
-
-async function textOf(answer: Promise<{ content: unknown }>): Promise<string> {
-  const [first] = (await answer).content as { text: string }[]
-  return first?.text ?? ''
-}
 
 describe('serve NAME --stdio', () => {
   it.each([
     ['legacy', 'legacy'],
     ['modern', 'both'],
-  ] as const)('relays the %s protocol to a program, with the token of its environment', async (mode, era) => {
-    const home = homeWith(era)
-    const token = home.run(['token', 'create', '--tools', 'notes/echo,notes/who,notes/ask']).trim()
-    const client = await home.connect(['serve', 'notes', '--stdio'], {
-      mode: mode === 'modern' ? { pin: '2026-07-28' } : 'legacy',
-      env: { MCPVAULT_TOKEN: token },
-      capabilities: { sampling: {} },
-    })
+  ] as const)('relays the %s protocol to a program, as far as the token goes', async (era, childEra) => {
+    const world = await withProgram(childEra)
+    const token = await world.token({ tools: ['notes/echo', 'notes/who', 'notes/ask'] })
+    const client = await connectStdio(world, token, { era, capabilities: { sampling: {} } })
     expect((await client.listTools()).tools.map(({ name }) => name)).toEqual(['echo', 'who', 'ask'])
-    expect(await textOf(client.callTool({ name: 'who', arguments: {} }))).toContain('[redacted]')
-    expect(await textOf(client.callTool({ name: 'env', arguments: {} }))).toBe('Unauthorized or expired token')
-    if (mode === 'legacy') {
+    expect(await callText(client, 'who')).toContain('[redacted]')
+    expect(await callText(client, 'env')).toBe('Unauthorized or expired token')
+    if (era === 'legacy') {
       const content = { type: 'text', text: 'so' } as const
       client.setRequestHandler('sampling/createMessage', () => ({ model: 'm', role: 'assistant', content }))
-      expect(await textOf(client.callTool({ name: 'ask', arguments: {} }))).toBe(JSON.stringify(content))
+      expect(await callText(client, 'ask')).toBe(JSON.stringify(content))
     }
-    home.run(['token', 'revoke', '-'], { input: token })
+    await world.revokeAll()
     await expect(client.callTool({ name: 'echo', arguments: { value: 1 } })).rejects.toThrow(/Unauthorized or expired/)
   })
 })
 
 describe('connect', () => {
   it('makes itself one token for an hour, for the tools that are named', async () => {
-    const home = homeWith('legacy')
+    const world = await withProgram('legacy')
     for (let time = 0; time < 2; time += 1) {
-      const client = await home.connect(['connect', 'notes', '--tools', 'echo'])
+      const client = await connectStdio(world, { tools: ['echo'] }, { era: 'legacy' })
       expect((await client.listTools()).tools.map(({ name }) => name)).toEqual(['echo'])
-      expect(await textOf(client.callTool({ name: 'echo', arguments: { value: time } }))).toBe(String(time))
+      expect(await callText(client, 'echo', { value: time })).toBe(String(time))
       await client.close()
     }
-    expect(new Set(home.audit().flatMap(({ token }) => (token === undefined ? [] : [token]))).size).toBe(1)
-    expect(JSON.parse(home.run(['token', 'list', '--json']))).toMatchObject([{ tools: ['notes/echo'] }])
+    const tokens = world.audit().flatMap(({ token }) => (token === undefined ? [] : [token]))
+    expect(new Set(tokens).size).toBe(1)
   })
 
   it('reaches a gateway elsewhere with a token and without a vault', async () => {
-    const world = await GatewayWorld.create()
-    await world.start({ mcpServers: { notes: { command: process.execPath, args: [PROGRAM, 'both'], env: ENV } } })
+    const world = await withProgram('both', { isServed: true })
     const token = await world.token({ tools: ['notes/echo'] })
-    for (const mode of [{ pin: '2026-07-28' }] as const) {
-      const client = await new ProgramHome().connect(['connect', `${world.origin}/mcp/notes`], {
-        mode,
-        env: { MCPVAULT_TOKEN: token },
-      })
+    for (const era of ['legacy', 'modern'] as const) {
+      const client = await connectRemote(`${world.origin}/mcp/notes`, token, { era })
       expect((await client.listTools()).tools.map(({ name }) => name)).toEqual(['echo'])
-      expect(await textOf(client.callTool({ name: 'echo', arguments: { value: 'far' } }))).toBe('far')
-      await client.close()
+      expect(await callText(client, 'echo', { value: 'far' })).toBe('far')
     }
   })
 })
 
-describe('token create --pin', () => {
-  it('asks the server for the definitions, and voids the token for a tool that is another by now', async () => {
-    const home = homeWith('legacy')
-    const token = home.run(['token', 'create', '--tools', 'notes/echo', '--pin']).trim()
-    const client = await home.connect(['serve', 'notes', '--stdio'], { env: { MCPVAULT_TOKEN: token } })
-    expect(await textOf(client.callTool({ name: 'echo', arguments: { value: 1 } }))).toBe('1')
-    expect(() => home.run(['token', 'create', '--tools', 'notes/none', '--pin'])).toThrow(/has no such tool/)
-    const other = await home.connect(['serve', 'notes', '--stdio'], {
-      env: { MCPVAULT_TOKEN: token, CHILD_DESCRIPTION: 'does more' },
-    })
-    expect(await textOf(other.callTool({ name: 'echo', arguments: { value: 1 } }))).toBe(
-      'Unauthorized or expired token',
-    )
+describe('a token that is pinned to the definition of a tool', () => {
+  it('takes what the server says, and is void for a tool that is another by now', async () => {
+    const world = await withProgram('legacy')
+    const digests = await readDigests(['notes/echo'], world.configPlace, world.serveWorld())
+    await expect(readDigests(['notes/none'], world.configPlace, world.serveWorld())).rejects.toThrow(/has no such tool/)
+    const token = await world.token({ tools: ['notes/echo'], digests })
+    const calls = async (): Promise<string> =>
+      callText(await connectStdio(world, token, { era: 'legacy' }), 'echo', { value: 1 })
+    expect(await calls()).toBe('1')
+    world.env.CHILD_DESCRIPTION = 'does more'
+    expect(await calls()).toBe('Unauthorized or expired token')
   })
 })
 
-describe('headers', () => {
-  it('prints one header with the same token each time, for tools of that server alone', () => {
-    const home = homeWith('legacy')
+describe('the program', () => {
+  it('serves over its stdin and stdout, pins tokens, and prints the header of the same token each time', async () => {
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: that is how a reference is written
+    const notes = { command: process.execPath, args: [PROGRAM, 'legacy'], env: { NOTES_KEY: '${vault:notes_key}' } }
+    const home = ProgramHome.create({ notes_key: NOTES_KEY }, { notes })
+    const token = home.run(['token', 'create', '--tools', 'notes/echo', '--pin']).trim()
+    const client = await home.connect(['serve', 'notes', '--stdio'], { env: { MCPVAULT_TOKEN: token } })
+    expect(await callText(client, 'echo', { value: 1 })).toBe('1')
     const printed = home.run(['headers', 'notes', '--tools', 'echo,who'])
     expect(JSON.parse(printed)).toEqual({ Authorization: expect.stringMatching(/^Bearer mcpv_/) })
     expect(home.run(['headers', 'notes', '--tools', 'echo,who'])).toBe(printed)
-    expect(home.run(['headers', 'notes', '--tools', 'echo'])).not.toBe(printed)
     expect(() => home.run(['headers', 'notes', '--tools', 'other/echo'])).toThrow(/another server/)
   })
 })
