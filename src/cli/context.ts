@@ -105,8 +105,10 @@ export interface Context {
   runProgram(argv: readonly string[], options: { readonly timeoutMs: number; readonly maxBytes: number }): ProgramResult
   /**
    * Starts a program that leads a process group of its own, which a terminal's Ctrl-C does not reach, and watches over it:
-   * a signal that ends mcpvault ends the group first, then calls `whenEnded`. `start` gives the program's pid; undefined
-   * if there is none to watch over.
+   * a signal that ends mcpvault ends the group first. `start` gives the program's pid; undefined if there is none to watch
+   * over.
    */
-  guardGroup(start: () => number | undefined, whenEnded?: () => void): ProgramGroup
+  guardGroup(start: () => number | undefined): ProgramGroup
+  /** Calls a listener when a signal is about to end mcpvault, until the function that it gives is called. */
+  whenEnded(listener: () => void): () => void
 }

@@ -10,18 +10,15 @@ export interface SignalledProcess {
 
 const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const
 
-/** The process groups of programs that run beside mcpvault: a signal that ends mcpvault ends them first. */
+/** What a signal that ends mcpvault finds under way: it ends the programs first, then lets each piece of work say its last. */
 export class ProgramGroups {
   readonly #self: SignalledProcess
-  readonly #guarded = new Map<
-    symbol,
-    { readonly pid: number | undefined; readonly whenEnded: (() => void) | undefined }
-  >()
+  readonly #groups = new Set<{ pid: number | undefined }>()
+  readonly #listeners = new Set<() => void>()
+  #isListening = false
   readonly #end = (signal: NodeJS.Signals): void => {
-    for (const { pid, whenEnded } of this.#guarded.values()) {
-      this.#kill(pid)
-      whenEnded?.()
-    }
+    for (const { pid } of this.#groups) this.#kill(pid)
+    for (const listener of this.#listeners) listener()
     for (const name of ENDING_SIGNALS) this.#self.off(name, this.#end)
     this.#self.kill(this.#self.pid, signal)
   }
@@ -33,17 +30,14 @@ export class ProgramGroups {
   /**
    * Starts a program and guards its group. Signals are listened to before: the program may run for a while until this
    * process goes on.
-   *
-   * @param whenEnded called when a signal is about to end mcpvault
    */
-  guard(start: () => number | undefined, whenEnded?: () => void): ProgramGroup {
-    if (this.#guarded.size === 0) for (const signal of ENDING_SIGNALS) this.#self.on(signal, this.#end)
-    const token = Symbol('group')
-    const group = { pid: undefined as number | undefined, whenEnded }
-    this.#guarded.set(token, group)
+  guard(start: () => number | undefined): ProgramGroup {
+    const group = { pid: undefined as number | undefined }
+    this.#groups.add(group)
+    this.#listen()
     const release = (): void => {
-      this.#guarded.delete(token)
-      if (this.#guarded.size === 0) for (const signal of ENDING_SIGNALS) this.#self.off(signal, this.#end)
+      this.#groups.delete(group)
+      this.#listen()
     }
     try {
       group.pid = start()
@@ -53,6 +47,29 @@ export class ProgramGroups {
     }
     if (group.pid === undefined) release()
     return { kill: () => this.#kill(group.pid), release }
+  }
+
+  /** Calls a listener when a signal is about to end mcpvault, until the function that it gives is called. */
+  watch(listener: () => void): () => void {
+    // One of its own for each call, so that the same listener may be given twice.
+    const one = (): void => listener()
+    this.#listeners.add(one)
+    this.#listen()
+    return () => {
+      this.#listeners.delete(one)
+      this.#listen()
+    }
+  }
+
+  /** Signals are listened to as long as there is something to end, or to say. */
+  #listen(): void {
+    const isNeeded = this.#groups.size + this.#listeners.size > 0
+    if (isNeeded === this.#isListening) return
+    this.#isListening = isNeeded
+    for (const signal of ENDING_SIGNALS) {
+      if (isNeeded) this.#self.on(signal, this.#end)
+      else this.#self.off(signal, this.#end)
+    }
   }
 
   #kill(pid: number | undefined): void {

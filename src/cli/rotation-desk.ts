@@ -16,10 +16,6 @@ export function rotationDesk(
 ): RotationDesk {
   const quiet = options.quiet || options.json
   const printer = createPrinter(context, options)
-  let ending: string | undefined
-  const sayEnding = (): void => {
-    if (ending !== undefined) printer.warn(ending)
-  }
   const show = <T>(sentence: string, work: () => Promise<T>): Promise<T> => {
     const label = visible(sentence)
     if (context.stderr.isTerminal) return withSpinner(context, { label, quiet }, work())
@@ -28,16 +24,14 @@ export function rotationDesk(
   }
   return {
     access,
-    world: {
-      ...rotationWorld(followLinks(access.store.locate('vault')), options, context),
-      guardGroup: (start) => context.guardGroup(start, sayEnding),
-    },
+    world: rotationWorld(followLinks(access.store.locate('vault')), options, context),
     async during(sentence, work, stop) {
-      ending = stop
+      if (stop === undefined) return show(sentence, work)
+      const release = context.whenEnded(() => printer.warn(stop))
       try {
         return await show(sentence, work)
       } finally {
-        ending = undefined
+        release()
       }
     },
   }

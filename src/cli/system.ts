@@ -10,7 +10,7 @@
 import type { SpawnSyncReturns, StdioOptions } from 'node:child_process'
 import { fstatSync, readSync, statSync, write, writeSync } from 'node:fs'
 import { isSystemError, VaultError } from '../errors.js'
-import type { Context, Host, Input, Output, ProgramGroup, ProgramResult, Prompter } from './context.js'
+import type { Context, Host, Input, Output, ProgramResult, Prompter } from './context.js'
 import { systemKeychain } from './keychain.js'
 import { ProgramGroups } from './program-groups.js'
 import type { Answer, TerminalPrompter } from './prompt.js'
@@ -45,7 +45,8 @@ export function systemContext(): Context {
     },
     readDescriptor,
     runProgram,
-    guardGroup,
+    guardGroup: (start) => theGroups().guard(start),
+    whenEnded: (listener) => theGroups().watch(listener),
   }
 }
 
@@ -284,9 +285,9 @@ function runProgram(
 
 let groups: ProgramGroups | undefined
 
-function guardGroup(start: () => number | undefined, whenEnded?: () => void): ProgramGroup {
+function theGroups(): ProgramGroups {
   groups ??= new ProgramGroups(process)
-  return groups.guard(start, whenEnded)
+  return groups
 }
 
 type SpawnResult = Pick<SpawnSyncReturns<Buffer>, 'error' | 'status' | 'signal' | 'stdout'>

@@ -12,7 +12,7 @@ export interface RotationDesk {
   readonly world: RotationWorld
   /**
    * Shows that a step which may take long is under way, for as long as it is; `stop` is said if a signal ends mcpvault
-   * while a program of the step runs.
+   * during the step.
    */
   during<T>(sentence: string, work: () => Promise<T>, stop?: string): Promise<T>
 }
@@ -28,6 +28,8 @@ export interface Step {
   readonly sentence: string
   /** The rotation in the journal that it is a step of, if any. */
   readonly rotation?: Rotation
+  /** What is said if a signal ends it; follows from the rotation where there is one. */
+  readonly stop?: string
 }
 
 /**
@@ -35,9 +37,9 @@ export interface Step {
  *
  * @throws {VaultError} UNSAFE, and what `work` throws
  */
-export async function takeStep<T>({ desk, sentence, rotation }: Step, work: () => Promise<T>): Promise<T> {
+export async function takeStep<T>({ desk, sentence, rotation, stop }: Step, work: () => Promise<T>): Promise<T> {
   requireTrust(openVault(desk.access), `take the step "${sentence.split(':', 1)[0]}"`)
-  return desk.during(sentence, work, rotation && describeInterruption(rotation))
+  return desk.during(sentence, work, rotation ? describeInterruption(rotation) : stop)
 }
 
 function describeInterruption(rotation: Rotation): string {

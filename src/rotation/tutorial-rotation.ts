@@ -3,9 +3,12 @@
 import { VaultError } from '../errors.js'
 import type { Secret } from '../secret.js'
 import { changeVault } from '../vault/change.js'
+import { shellWord } from '../vault/name.js'
 import { openVault } from '../vault/open.js'
+import type { RotatedVersion } from '../vault/vault.js'
 import { type RotationDesk, takeStep } from './desk.js'
 import { runHook } from './hook.js'
+import { isMadeUpstream } from './plan.js'
 import { probeValue } from './probe.js'
 import { createValue, revokeValue } from './provider.js'
 import { parseHook, parseProbe, parseProvider, parseTarget, type ProviderSpec } from './spec.js'
@@ -14,6 +17,7 @@ import type { RotationOutcome } from './staged-steps.js'
 import { writeTarget } from './target.js'
 
 const LIVE = 'the previous value is live'
+const BY_HAND = 'the tutorial format keeps no record of what is left: write the target or run the hook by hand'
 
 /** Options of {@link rotateTutorial}. */
 export interface TutorialOptions {
@@ -37,21 +41,14 @@ export async function rotateTutorial(
   desk: RotationDesk,
   { onlyIfUnchanged }: TutorialOptions,
 ): Promise<RotationOutcome | undefined> {
-  const { name, plan } = request
+  const { name } = request
   const { access } = desk
   const job = { request, desk, id: access.randomBytes(16).toString('hex'), current: loadCurrent(name, desk) }
   const made = await obtain(job)
   try {
     const isVerified = await verify(job, made)
-    const rotated = await changeVault(access, 'rotate', (draft) => {
-      const isChanged = job.current !== undefined && !draft.holds(name, job.current)
-      if (isChanged && onlyIfUnchanged) return undefined
-      return draft.rotate(name, made.value, { reason: plan.reason })
-    })
-    if (rotated === undefined) {
-      await giveBack(job, made)
-      return undefined
-    }
+    const rotated = await write(job, made, { onlyIfUnchanged })
+    if (rotated === undefined) return undefined
     await follow(job, made.value)
     return { rotated, isVerified }
   } finally {
@@ -87,8 +84,9 @@ async function obtain({ request, desk, id, current }: TutorialJob): Promise<Made
   const asked = { credential: name, version: undefined, idempotencyKey: id, current }
   if (provider.kind === 'generate') return createValue(provider, asked, desk.world)
   try {
-    return await takeStep({ desk, sentence: `obtain: asking the provider for a new value of "${name}"` }, () =>
-      createValue(provider, asked, desk.world),
+    return await takeStep(
+      { desk, sentence: `obtain: asking the provider for a new value of "${name}"`, stop: stopped(request) },
+      () => createValue(provider, asked, desk.world),
     )
   } catch (error) {
     throw sayingLive(error)
@@ -101,7 +99,7 @@ async function verify(job: TutorialJob, made: Made): Promise<boolean> {
   if (plan.verify === undefined) return false
   const probe = parseProbe(plan.verify)
   try {
-    await takeStep({ desk, sentence: `verify: trying the new value of "${name}"` }, () =>
+    await takeStep({ desk, sentence: `verify: trying the new value of "${name}"`, stop: stopped(request) }, () =>
       probeValue(probe, { credential: name, version: undefined, value: made.value }, desk.world),
     )
     return true
@@ -110,6 +108,35 @@ async function verify(job: TutorialJob, made: Made): Promise<boolean> {
     await giveBack(job, made)
     await changeVault(desk.access, 'rotate', (draft) => draft.logAborted(name, { reason: error.message }))
     throw sayingLive(error)
+  }
+}
+
+/** Writes the new value into what the file holds by now; undefined when that counts. What is not used is given back. */
+async function write(
+  job: TutorialJob,
+  made: Made,
+  { onlyIfUnchanged }: TutorialOptions,
+): Promise<RotatedVersion | undefined> {
+  const { request, desk, current } = job
+  const { name, plan } = request
+  const { access } = desk
+  let isChanged = false
+  try {
+    const rotated = await changeVault(access, 'rotate', (draft) => {
+      isChanged = current !== undefined && draft.has(name) && !draft.holds(name, current)
+      if (isChanged && onlyIfUnchanged) return undefined
+      return draft.rotate(name, made.value, { reason: plan.reason })
+    })
+    if (rotated === undefined) await giveBack(job, made)
+    else if (isChanged) {
+      const where = `"${access.store.locate('vault')}.bak"`
+      access.warn(`another program rotated "${name}" at the same time: its value survives only in ${where}`)
+    }
+    return rotated
+  } catch (error) {
+    // Of what may stand nothing is revoked.
+    if (error instanceof VaultError && error.code !== 'DURABILITY') await giveBack(job, made)
+    throw error
   }
 }
 
@@ -129,27 +156,31 @@ async function giveBack({ request, desk, id, current }: TutorialJob, { value, ha
   }
 }
 
+/** What a signal leaves before the new value is written. */
+function stopped({ name, plan }: RotationRequest): string {
+  const lost = isMadeUpstream(plan) ? '; its provider may have made a key that nobody has: look there' : ''
+  return `the rotation of "${name}" was interrupted; ${LIVE}${lost} (mcpvault rotate ${shellWord(name)})`
+}
+
 async function follow({ request, desk }: TutorialJob, value: Secret): Promise<void> {
   const { name, plan } = request
+  const stop = `the rotation of "${name}" was interrupted; the new value is live (${BY_HAND})`
   try {
     for (const target of plan.targets) {
-      await takeStep({ desk, sentence: `targets: writing the value of "${name}" to ${target}` }, () =>
+      await takeStep({ desk, sentence: `targets: writing the value of "${name}" to ${target}`, stop }, () =>
         writeTarget(parseTarget(target), value, desk.world),
       )
     }
     const { onRotate } = plan
     if (onRotate === undefined) return
-    await takeStep({ desk, sentence: `targets: running the hook of "${name}"` }, () =>
+    await takeStep({ desk, sentence: `targets: running the hook of "${name}"`, stop }, () =>
       runHook(parseHook(onRotate), { credential: name, version: undefined }, desk.world),
     )
   } catch (error) {
     if (!(error instanceof VaultError)) throw error
     const { message, hints } = error
     throw new VaultError('ROTATION', `the new value of "${name}" is live, but not all is done: ${message}`, {
-      hints: [
-        ...hints,
-        'the tutorial format keeps no record of what is left: write the target or run the hook by hand',
-      ],
+      hints: [...hints, BY_HAND],
       cause: error,
     })
   }

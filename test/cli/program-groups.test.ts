@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { ProgramGroups } from '../../src/cli/program-groups.js'
 
 const listeners = (): number => process.listenerCount('SIGTERM')
@@ -34,4 +34,22 @@ it('a group is ended whole', async () => {
   group.kill()
   expect(await once(child, 'exit')).toEqual([null, 'SIGKILL'])
   group.release()
+})
+
+it('work under way is told of the signal that ends mcpvault, and nothing is listened to once it is done', () => {
+  const kills: unknown[] = []
+  const told: string[] = []
+  const self = { pid: 7, on: vi.fn(), off: vi.fn(), kill: (...words: readonly unknown[]) => kills.push(words) }
+  const groups = new ProgramGroups(self)
+  const stop = groups.watch(() => told.push('first'))
+  groups.watch(() => told.push('second'))
+  groups.guard(() => 2 ** 30)
+  stop()
+  const [, end] = self.on.mock.calls[1] ?? []
+  end('SIGTERM')
+  expect(told).toEqual(['second'])
+  expect(kills).toEqual([
+    [-(2 ** 30), 'SIGKILL'],
+    [7, 'SIGTERM'],
+  ])
 })

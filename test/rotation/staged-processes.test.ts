@@ -2,10 +2,11 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { fail, KEY, nativeWorld, store, succeed, VAULT, write } from '../cli/commands/support.js'
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
+import { emptyTutorialWorld, fail, KEY, nativeWorld, store, succeed, VAULT, write } from '../cli/commands/support.js'
 import { type BuiltCopy, copyBuilt } from '../support/built.js'
 import type { TestWorld } from '../support/context.js'
+import { startHttp } from '../support/loopback.js'
 
 vi.setConfig({ testTimeout: 60_000 })
 
@@ -62,22 +63,59 @@ test('when its process was killed the next one says nothing is lost, and simply 
   expect(await world.run('rotation-due')).toBe(1)
 })
 
-test('when a signal ends it at a program it says where it stopped, what is live and which way leads out', async () => {
-  const world = await nativeWorld()
-  await store(world, 'name', 'first')
-  write(world, 'probe', '#!/bin/sh\necho > started\nexec sleep 60\n', 0o700)
-  const argv = [program.launcher, 'rotate', 'name', '--generate', '--verify', 'command:./probe', '--vault', VAULT]
-  const env = { PATH: process.env.PATH, HOME: world.directory, MCP_ENCRYPTION_KEY: KEY }
+/** Rotates in a process of its own, ends it with SIGTERM once `isReached`, and gives what it said. */
+async function interrupt(world: TestWorld, flags: readonly string[], isReached: () => boolean): Promise<string> {
+  const argv = [program.launcher, 'rotate', 'name', ...flags, '--vault', VAULT]
+  const { SCAVIO_BASE_URL } = world.env
+  const env = { PATH: process.env.PATH, HOME: world.directory, MCP_ENCRYPTION_KEY: KEY, SCAVIO_BASE_URL }
   const child = spawn(process.execPath, argv, { cwd: world.directory, env, stdio: ['ignore', 'ignore', 'pipe'] })
   let said = ''
   child.stderr.on('data', (chunk: Buffer) => {
     said += chunk.toString()
   })
-  await vi.waitUntil(() => existsSync(join(world.directory, 'started')), { timeout: 30_000, interval: 20 })
+  const closed = once(child, 'close')
+  await vi.waitUntil(isReached, { timeout: 30_000, interval: 20 })
   child.kill('SIGTERM')
-  await once(child, 'close')
+  await closed
   expect(child.signalCode ?? child.exitCode).toBe('SIGTERM')
+  return said
+}
+
+test('when a signal ends it at a program it says where it stopped, what is live and which way leads out', async () => {
+  const world = await nativeWorld()
+  await store(world, 'name', 'first')
+  write(world, 'probe', '#!/bin/sh\necho > started\nexec sleep 60\n', 0o700)
+  const isStarted = (): boolean => existsSync(join(world.directory, 'started'))
+  const said = await interrupt(world, ['--generate', '--verify', 'command:./probe'], isStarted)
   expect(said).toContain('the rotation of "name" stopped at the stage "verify"')
   expect(said).toContain('version 1 is live (mcpvault rotate name --resume; or mcpvault rotate name --abort)')
   await succeed(world, 'rotate', 'name', '--abort')
+})
+
+test('and so it does at a request that mcpvault sends itself', async () => {
+  let requests = 0
+  // It never answers.
+  const server = await startHttp(() => requests++)
+  onTestFinished(() => server.close())
+  const { url } = server
+  const world = await nativeWorld({ env: { SCAVIO_BASE_URL: url } })
+  await store(world, 'name', 'first')
+  write(world, 'probe.json', JSON.stringify({ url: `${url}/{{value}}` }), 0o600)
+  const said = await interrupt(world, ['--generate', '--verify', 'scavio'], () => requests === 1)
+  expect(said).toContain('the rotation of "name" stopped at the stage "verify"')
+  expect(said).toContain('version 1 is live (mcpvault rotate name --resume; or mcpvault rotate name --abort)')
+  await succeed(world, 'rotate', 'name', '--abort')
+  const again = await interrupt(world, ['--generate', '--verify', 'http:@probe.json'], () => requests === 2)
+  expect(again).toContain('the rotation of "name" stopped at the stage "verify"')
+})
+
+test('in the tutorial format it says what is live, and that a key may be left at the provider', async () => {
+  const world = await emptyTutorialWorld()
+  await store(world, 'name', 'first')
+  write(world, 'provider', '#!/bin/sh\necho > started\nexec sleep 60\n', 0o700)
+  const isStarted = (): boolean => existsSync(join(world.directory, 'started'))
+  const said = await interrupt(world, ['--provider', 'command:./provider'], isStarted)
+  expect(said).toContain(
+    'the rotation of "name" was interrupted; the previous value is live; its provider may have made',
+  )
 })

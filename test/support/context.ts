@@ -119,6 +119,7 @@ export class TestWorld {
       readDescriptor: real.readDescriptor,
       runProgram: real.runProgram,
       guardGroup: real.guardGroup,
+      whenEnded: real.whenEnded,
     }
   }
 

@@ -164,6 +164,7 @@ class Story {
       readDescriptor: (fd, maxBytes) => this.#context.readDescriptor(fd, maxBytes),
       runProgram: (program, limits) => this.#context.runProgram(program, limits),
       guardGroup: (start) => this.#context.guardGroup(start),
+      whenEnded: (listener) => this.#context.whenEnded(listener),
       ...step.world,
     }
   }
