@@ -122,6 +122,11 @@ function missingPrograms(access: VaultAccess, world: RotationWorld, context: Con
     .flatMap((credential) => programsOf(credential).map((one) => ({ ...one, credential: credential.name })))
     .filter(({ argv }) => !isFound(argv[0] ?? '', world.environment.PATH ?? '', directory))
     .map(({ role, flag, argv, credential }) => {
+      const what = `the ${role} of "${credential}" is "${argv[0] ?? ''}", which is not found in cron's PATH (${CRON_PATH})`
+      if (flag === undefined) {
+        const mend = `once it is revoked by hand: mcpvault rotate ${shellWord(credential)} --retired`
+        return { id: 'cron-program', severity: 'error', what, mend } as const
+      }
       const program = argv[0] ?? ''
       const place = findIn(program, context.env.PATH ?? '', directory)
       const absolute = JSON.stringify([place ?? `/path/to/${program}`, ...argv.slice(1)])
@@ -129,7 +134,7 @@ function missingPrograms(access: VaultAccess, world: RotationWorld, context: Con
       return {
         id: 'cron-program',
         severity: 'error',
-        what: `the ${role} of "${credential}" is "${program}", which is not found in cron's PATH (${CRON_PATH})`,
+        what,
         mend: `mcpvault policy set ${shellWord(credential)} ${flag} ${shellWord(spec)}`,
       } as const
     })
@@ -147,11 +152,12 @@ function openQuietly(access: VaultAccess): ReturnType<typeof openVault> | undefi
 
 interface Program {
   readonly role: string
-  readonly flag: '--provider' | '--verify' | '--on-rotate'
+  /** Undefined for a provider that the policy does not name any more. */
+  readonly flag: '--provider' | '--verify' | '--on-rotate' | undefined
   readonly argv: Argv
 }
 
-function programsOf({ policy }: Credential): readonly Program[] {
+function programsOf({ policy, versions }: Credential): readonly Program[] {
   const provider = policy?.provider === undefined ? undefined : parseProvider(policy.provider)
   const probe = policy?.verify === undefined ? undefined : parseProbe(policy.verify)
   const hook = policy?.onRotate === undefined ? undefined : parseHook(policy.onRotate)
@@ -159,6 +165,13 @@ function programsOf({ policy }: Credential): readonly Program[] {
     ...(provider?.kind === 'command' ? [{ role: 'provider', flag: '--provider', argv: provider.argv } as const] : []),
     ...(probe?.kind === 'command' ? [{ role: 'probe', flag: '--verify', argv: probe.argv } as const] : []),
     ...(hook === undefined ? [] : [{ role: 'hook', flag: '--on-rotate', argv: hook } as const]),
+    ...versions.flatMap((version): readonly Program[] => {
+      const { provider: maker, revoker } = version
+      if (revoker !== 'provider' || maker === undefined || maker === policy?.provider) return []
+      const made = parseProvider(maker)
+      const role = `provider of version ${version.version}`
+      return made.kind === 'command' ? [{ role, flag: undefined, argv: made.argv }] : []
+    }),
   ]
 }
 

@@ -12,7 +12,10 @@ export interface PlannedStep {
 export function describePlan(plan: RotationPlan, credential: Credential): readonly PlannedStep[] {
   const { versions } = credential
   const isNative = versions.length > 0
-  const current = versions.find(({ stage }) => stage === 'current')?.version ?? 0
+  const replaced = versions.find(({ stage }) => stage === 'current')
+  const current = replaced?.version ?? 0
+  const isMade = replaced?.handle !== undefined || replaced?.provider !== undefined
+  const revoker = isMade ? 'provider' : revokerOf(plan, credential.policy)
   const next = Math.max(current, ...versions.map(({ version }) => version)) + 1
   const grace = formatDuration(plan.graceSeconds ?? credential.policy?.graceSeconds ?? DEFAULT_GRACE_SECONDS)
   const step = (name: PlannedStep['step'], what: string): PlannedStep => ({ step: name, what })
@@ -31,9 +34,7 @@ export function describePlan(plan: RotationPlan, credential: Credential): readon
     ...versions
       .filter(({ stage }) => stage === 'previous')
       .map(({ version, revoker }) => step('retire', `version ${version} at once; ${HOW[revoker]}`)),
-    ...(isNative
-      ? [step('retire', `version ${current} after ${grace}; ${HOW[revokerOf(plan, credential.policy)]}`)]
-      : []),
+    ...(isNative ? [step('retire', `version ${current} after ${grace}; ${HOW[revoker]}`)] : []),
   ]
 }
 

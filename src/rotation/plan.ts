@@ -44,7 +44,10 @@ export function isMadeUpstream({ provider }: Pick<RotationPlan, 'provider'>): bo
   return parseProvider(provider).kind === 'command'
 }
 
-/** Who has to revoke the value that a rotation replaces: a provider only if the policy still names one when it is time. */
+/**
+ * Who has to revoke a replaced value that no provider has made: the policy's, if one takes its place. One that is named for
+ * a single rotation was not asked to look after other keys.
+ */
 export function revokerOf({ provider }: Pick<RotationPlan, 'provider'>, policy: Policy | undefined): Revoker {
   const { kind } = parseProvider(provider)
   if (kind === 'command') return isMadeUpstream({ provider: policy?.provider ?? 'manual' }) ? 'provider' : 'person'

@@ -121,16 +121,14 @@ function sayingLive(error: unknown, credential: Credential | undefined): unknown
 async function revoke({ name, version }: Retiring, desk: RotationDesk): Promise<void> {
   const { access, world } = desk
   const vault = openVault(access)
-  const provider = parseProvider(vault.describe(name)?.policy?.provider ?? 'manual')
+  const provider = parseProvider(version.provider ?? vault.describe(name)?.policy?.provider ?? 'manual')
+  const byHand = `once it is revoked by hand: mcpvault rotate ${shellWord(name)} --retired`
   const number = version.version
   if (provider.kind !== 'command') {
-    const word = shellWord(name)
     throw new VaultError(
       'ROTATION',
       `cannot revoke version ${number} of "${name}": its policy has no provider for that`,
-      {
-        hints: [`once it is revoked by hand: mcpvault rotate ${word} --retired`],
-      },
+      { hints: [byHand] },
     )
   }
   const current = vault.load(name, { nowMs: access.now() })
@@ -146,6 +144,9 @@ async function revoke({ name, version }: Retiring, desk: RotationDesk): Promise<
     await takeStep({ desk, sentence: `retire: asking the provider to revoke version ${number} of "${name}"` }, () =>
       revokeValue(provider, request, world),
     )
+  } catch (error) {
+    if (!(error instanceof VaultError) || error.code !== 'ROTATION') throw error
+    throw new VaultError(error.code, error.message, { hints: [...error.hints, byHand], cause: error })
   } finally {
     current.wipe()
     revoked.wipe()

@@ -100,9 +100,10 @@ async function hold(
   const { rotation, desk } = job
   const { name } = rotation
   const { value, handle, idempotent: isIdempotent } = made
+  const provider = isMadeUpstream(rotation.plan) ? rotation.plan.provider : undefined
   try {
     return await changeVault(desk.access, 'rotate', ({ staged }) => {
-      staged.hold(rotation, { value, handle, isIdempotent })
+      staged.hold(rotation, { value, handle, provider, isIdempotent })
       return staged.find(name) ?? rotation
     })
   } catch (error) {

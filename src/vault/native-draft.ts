@@ -123,8 +123,8 @@ export class NativeDraft implements Draft {
     const others = entry.versions.filter((version) => version !== target)
     try {
       const from = { ...entry, versions: others }
-      const { since, leaked, handle } = target
-      const back = this.#promote(name, from, { value, since, leaked, handle, action: 'rolled-back', ...options })
+      const { since } = target
+      const back = this.#promote(name, from, { value, since, carried: target, action: 'rolled-back', ...options })
       const base = options.then ?? this.staged.find(name)
       if (base !== undefined) {
         const plan = options.then?.plan ?? { ...base.plan, targets: [], onRotate: undefined }
@@ -273,8 +273,9 @@ export class NativeDraft implements Draft {
     options: Omit<PromoteOptions, 'action'>,
   ): RotatedVersion & { readonly version: number } {
     const ver = nextVersion(entry)
-    const { leaked, handle } = options
-    const next = makeVersion({ ...this.#seal(name, options.value, { ver, since: options.since }), leaked, handle })
+    const { leaked, handle, provider } = options.carried ?? {}
+    const sealed = this.#seal(name, options.value, { ver, since: options.since })
+    const next = makeVersion({ ...sealed, leaked, handle, provider })
     const advanced = advanceEntry(entry, next, { ...options, nowText: this.#nowText })
     this.#put(name, advanced.entry)
     if (advanced.retired.length > 0) this.dropsValues = true
@@ -343,8 +344,7 @@ export class NativeDraft implements Draft {
 interface PromoteOptions extends GraceOptions {
   readonly value: Secret
   readonly since: string | undefined
-  /** A value that has leaked does not become secret again by coming back. */
-  readonly leaked?: string | undefined
-  readonly handle?: string | undefined
+  /** What the value brings along: one that has leaked does not become secret again by coming back. */
+  readonly carried?: Pick<NativeVersion, 'leaked' | 'handle' | 'provider'>
   readonly action: 'rotated' | 'rolled-back'
 }

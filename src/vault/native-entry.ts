@@ -21,6 +21,8 @@ export interface NativeVersion {
   readonly leaked?: string
   /** How the provider names the value; not secret. */
   readonly handle?: string
+  /** Who made it, as a SPEC, or else the one that took its place: who is asked to revoke it, whatever the policy says by then. */
+  readonly provider?: string
   /** Who revokes a previous version before it is wiped: nobody needs to, or the provider; missing, it is a person. */
   readonly revoke?: 'none' | 'provider'
   /** When the provider last failed to revoke it. */
@@ -115,11 +117,11 @@ export function isNativeName(name: string): boolean {
 
 function rebuildVersion(value: unknown): NativeVersion | undefined {
   if (!isObject(value)) return undefined
-  const { ver, stage, n, c, created, since, until, leaked, handle, revoke, revoke_failed } = value
+  const { ver, stage, n, c, created, since, until, leaked, handle, provider, revoke, revoke_failed } = value
   if (!isCount(ver) || ver === 0 || !isStage(stage)) return undefined
   if (!isBinary(n, 12) || !isBinary(c) || !isTime(created)) return undefined
   if (![since, until, leaked, revoke_failed].every((time) => time === undefined || isTime(time))) return undefined
-  if (handle !== undefined && typeof handle !== 'string') return undefined
+  if (![handle, provider].every((text) => text === undefined || typeof text === 'string')) return undefined
   if (revoke !== undefined && revoke !== 'none' && revoke !== 'provider') return undefined
   return makeVersion(value as unknown as NativeVersion)
 }
@@ -130,13 +132,14 @@ function isStage(value: unknown): value is NativeVersion['stage'] {
 
 /** Puts a version's members in file order, leaving out those that are undefined. */
 export function makeVersion(version: Undefinable<NativeVersion> & Sealed): NativeVersion {
-  const { ver, stage, n, c, created, since, until, leaked, handle, revoke, revoke_failed } = version
+  const { ver, stage, n, c, created, since, until, leaked, handle, provider, revoke, revoke_failed } = version
   return {
     ...{ ver, stage, n, c, created },
     ...(since === undefined ? {} : { since }),
     ...(until === undefined ? {} : { until }),
     ...(leaked === undefined ? {} : { leaked }),
     ...(handle === undefined ? {} : { handle }),
+    ...(provider === undefined ? {} : { provider }),
     ...(revoke === undefined ? {} : { revoke }),
     ...(revoke_failed === undefined ? {} : { revoke_failed }),
   }

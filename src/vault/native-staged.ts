@@ -67,14 +67,14 @@ export class NativeStages implements StagedDraft {
     return this.#write({ ...rotation, owner, plan: plan ?? rotation.plan })
   }
 
-  hold(ticket: RotationTicket, { value, handle, isIdempotent }: MadeValue): void {
+  hold(ticket: RotationTicket, { value, handle, provider, isIdempotent }: MadeValue): void {
     const rotation = this.#mine(ticket)
     const { name, version, plan } = rotation
     this.#refuseKept(name, value)
     const entry = this.#desk.entry(name)
     const twin = entry.versions.find((one) => handle !== undefined && one.handle === handle)
     if (twin !== undefined) throw sameHandle(name, twin.ver)
-    const pending = { ...this.#desk.seal(name, value, version), since: undefined, handle }
+    const pending = { ...this.#desk.seal(name, value, version), since: undefined, handle, provider }
     const [current, ...others] = entry.versions
     const versions = [...(current ? [current] : []), makeVersion({ ...pending, stage: 'pending' }), ...others]
     const isAsked = isIdempotent !== undefined && (entry.policy?.provider ?? 'manual') === plan.provider

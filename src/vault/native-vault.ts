@@ -180,6 +180,7 @@ function describeVersion(version: NativeVersion): CredentialVersion {
     untilMs: timeOf(version.until),
     leakedMs: timeOf(version.leaked),
     handle: version.handle,
+    provider: version.provider,
     revoker: revokerOf(version),
     revokeFailedMs: timeOf(version.revoke_failed),
   }

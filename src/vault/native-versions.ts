@@ -31,7 +31,8 @@ export function advanceEntry(entry: NativeEntry, next: NativeVersion, options: A
   const graceSeconds = options.graceSeconds ?? entry.policy?.grace ?? DEFAULT_GRACE_SECONDS
   const untilMs = clampTime(Date.parse(options.nowText) + graceSeconds * 1000)
   const revoke = revokeMember(current, options.revoker ?? 'person')
-  const previous = makeVersion({ ...current, stage: 'previous', until: formatUtc(untilMs), revoke })
+  const provider = current.provider ?? (revoke === 'provider' ? entry.policy?.provider : undefined)
+  const previous = makeVersion({ ...current, stage: 'previous', until: formatUtc(untilMs), provider, revoke })
   const older = entry.versions.filter(({ stage }) => stage === 'previous')
   const kept = older.filter((version) => version.revoke === 'provider')
   return {
@@ -42,9 +43,9 @@ export function advanceEntry(entry: NativeEntry, next: NativeVersion, options: A
   }
 }
 
-/** A value that the provider has named can be revoked by that name, whoever made the next one. */
-function revokeMember({ handle }: NativeVersion, revoker: Revoker): NativeVersion['revoke'] {
-  if (handle !== undefined) return 'provider'
+/** What a provider has made is for that one to revoke, whoever made the next one. */
+function revokeMember({ handle, provider }: NativeVersion, revoker: Revoker): NativeVersion['revoke'] {
+  if (handle !== undefined || provider !== undefined) return 'provider'
   return revoker === 'person' ? undefined : revoker
 }
 

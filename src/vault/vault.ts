@@ -42,6 +42,8 @@ export interface CredentialVersion {
   readonly leakedMs: number | undefined
   /** How the provider names the value; not secret. */
   readonly handle: string | undefined
+  /** Which provider is asked to revoke it, as a SPEC: the one that made it, else the one that took its place. */
+  readonly provider: string | undefined
   /** Who has to revoke a previous version before its value is wiped. */
   readonly revoker: Revoker
   /** When the provider last failed to revoke it, in milliseconds since the epoch. */
@@ -234,6 +236,8 @@ export interface StagedDraft {
 export interface MadeValue {
   readonly value: Secret
   readonly handle?: string | undefined
+  /** The SPEC of the provider that made it, if one did. */
+  readonly provider?: string | undefined
   /** What the policy's provider says of itself; undefined where nobody of the policy's was asked. */
   readonly isIdempotent?: boolean | undefined
 }

@@ -72,7 +72,7 @@ describe('docs/file-format.md', () => {
     expect(slot).toEqual(membersOf(JSON.stringify(header.keys[0])))
     expect(documented('{"ver"')).toEqual([
       ...membersOf(JSON.stringify(versions[0])),
-      ...['until', 'leaked', 'handle', 'revoke', 'revoke_failed'],
+      ...['until', 'leaked', 'handle', 'provider', 'revoke', 'revoke_failed'],
     ])
     expect(written).toContain('tokens_key')
   })
