@@ -4,8 +4,9 @@
  * @module
  */
 
-import type { VaultError } from '../errors.js'
+import { VaultError } from '../errors.js'
 import { describePlan } from '../rotation/dry-run.js'
+import { requirePinned } from '../rotation/probe.js'
 import { confirmRetired } from '../rotation/retire.js'
 import { type DueListener, foreseeDue, rotateDue } from '../rotation/rotate-due.js'
 import { abortRotation, resumeRotation } from '../rotation/staged.js'
@@ -17,6 +18,7 @@ import type { Vault, VaultAccess } from '../vault/vault.js'
 import { nameOf, planOf, refuseGrace, type RotateOptions } from './commands/rotate.js'
 import type { Context } from './context.js'
 import { openForReading, openForWriting } from './open-vault.js'
+import { pinVerify } from './pin-probe.js'
 import { createPrinter } from './printer.js'
 import { readValue } from './read-value.js'
 import { rotationDesk } from './rotation-desk.js'
@@ -29,14 +31,14 @@ const FAILED_STATUS = 8
 export async function runMode(options: RotateOptions, context: Context): Promise<number | undefined> {
   if (options.dryRun) return options.due ? dryRunDue(options, context) : dryRun(options, context)
   const access = await openForWriting(options, context)
-  const around: Around = { options, context, access }
+  const around: Around = { options: pinVerify(options, access, context), context, access }
   if (options.due) return due(around)
   const name = nameOf(options)
   const vault = openVault(access)
   if (vault.describe(name) === undefined) throw unknownName(name, vault.names())
   if (options.resume) await resume(name, around)
   else if (options.abort) await abort(name, around)
-  else await retire(name, around)
+  else await retire(name, around, vault)
   return undefined
 }
 
@@ -67,7 +69,13 @@ async function abort(name: string, { options, context, access }: Around): Promis
   })
 }
 
-async function retire(name: string, { options, context, access }: Around): Promise<void> {
+async function retire(name: string, { options, context, access }: Around, vault: Vault): Promise<void> {
+  if (vault.format === 'tutorial') {
+    const backup = `"${access.store.locate('vault')}.bak"`
+    throw new VaultError('INPUT', `cannot retire anything of "${name}": the tutorial format keeps no versions`, {
+      hints: [`the value before the last write survives only in ${backup}`, 'mcpvault upgrade'],
+    })
+  }
   const versions = await confirmRetired(name, options, { access })
   warnOfTutorialBackup(access)
   const current = openVault(access)
@@ -128,9 +136,10 @@ function sayFailure({ message, hints }: VaultError, warn: (sentence: string) => 
   warn(hints.length === 0 ? message : `${message} (${hints.join('; or ')})`)
 }
 
-async function dryRun(options: RotateOptions, context: Context): Promise<undefined> {
-  const name = nameOf(options)
-  const { vault, access } = await openForReading(options, context, 'if-there')
+async function dryRun(given: RotateOptions, context: Context): Promise<undefined> {
+  const name = nameOf(given)
+  const { vault, access } = await openForReading(given, context, 'if-there')
+  const options = pinVerify(given, access, context)
   const credential = vault.describe(name)
   if (credential === undefined) throw unknownName(name, vault.names())
   refuseGrace(options, vault)
@@ -139,7 +148,9 @@ async function dryRun(options: RotateOptions, context: Context): Promise<undefin
     vault.rotations.find((one) => one.name === name),
     { host: context.host, nowMs: access.now() },
   )
-  const steps = describePlan(planOf(options, credential), credential)
+  const plan = planOf(options, credential)
+  requirePinned(plan.verify, name, rotationDesk(access, options, context).world)
+  const steps = describePlan(plan, credential)
   const printer = createPrinter(context, options)
   if (options.json) printer.json({ name, steps })
   else {
@@ -148,8 +159,9 @@ async function dryRun(options: RotateOptions, context: Context): Promise<undefin
   return undefined
 }
 
-async function dryRunDue(options: RotateOptions, context: Context): Promise<undefined> {
-  const { vault, access } = await openForReading(options, context, 'if-there')
+async function dryRunDue(given: RotateOptions, context: Context): Promise<undefined> {
+  const { vault, access } = await openForReading(given, context, 'if-there')
+  const options = pinVerify(given, access, context)
   const names = dueNames(options, vault)
   const intents = foreseeDue({ names, flags: options }, vault, rotationDesk(access, options, context))
   const printer = createPrinter(context, options)

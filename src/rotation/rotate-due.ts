@@ -14,6 +14,7 @@ import { findAges } from './ages.js'
 import type { RotationDesk } from './desk.js'
 import { DEFAULT_MAX_AGE_SECONDS, type DueReason, type DueState, dueState } from './due.js'
 import { makePlan, needsNobody, type PlanFlags } from './plan.js'
+import { requirePinned } from './probe.js'
 import { findExpired, retireAll, type Retiring } from './retire.js'
 import { type RotationOutcome, startRotation } from './staged.js'
 import { inTheWay, isHarmless, isStuck, judgeRotation } from './stuck.js'
@@ -141,7 +142,9 @@ function decide(
   if (why === 'leak' && isNew({ name, vault, nowMs: desk.access.now() })) {
     return { does: 'wait', why: 'leak within a day of the last rotation' }
   }
-  const isWaiting = why === 'old key not revoked' || !needsNobody(vault.describe(name)?.policy, flags)
+  const policy = vault.describe(name)?.policy
+  const isWaiting = why === 'old key not revoked' || !needsNobody(policy, flags)
+  if (!isWaiting) requirePinned(flags.verify ?? policy?.verify, name, desk.world)
   return { does: isWaiting ? 'wait' : 'rotate', why }
 }
 

@@ -8,6 +8,7 @@
  * @module
  */
 
+import { statSync } from 'node:fs'
 import { VaultError } from '../errors.js'
 
 /** A program and its arguments; never empty. */
@@ -23,7 +24,7 @@ export type ProviderSpec =
 export type ProbeSpec =
   | { readonly kind: 'scavio' }
   | { readonly kind: 'command'; readonly argv: Argv }
-  | { readonly kind: 'http'; readonly file: string }
+  | { readonly kind: 'http'; readonly file: string; readonly sha256?: string }
 
 /** A place that must hold the current value. */
 export type TargetSpec =
@@ -46,7 +47,7 @@ export const DEFAULT_GENERATED = 48
 const PROVIDER_FORMS = ['manual', 'generate:48', 'command:CMD']
 const PROBE_FORMS = ['scavio', 'command:CMD', 'http:@FILE']
 const TARGET_FORMS = ['json:FILE#/path/to/member', 'env:FILE#NAME', 'file:FILE']
-const CMD_FORMS = ['a command is the path of one program or a JSON array: ["/usr/local/bin/program","argument"]']
+const CMD_FORMS = ['a command is the path of one program or a JSON array: \'["systemctl","reload","mcp-search"]\'']
 
 /** Reads a provider: `manual`, `generate:48`, `command:CMD`. @throws {VaultError} USAGE, without repeating the text. */
 export function parseProvider(text: string): ProviderSpec {
@@ -57,12 +58,19 @@ export function parseProvider(text: string): ProviderSpec {
   throw unknown('provider', PROVIDER_FORMS)
 }
 
-/** Reads a probe: `scavio`, `command:CMD`, `http:@FILE`. @throws {VaultError} USAGE, without repeating the text. */
+/**
+ * Reads a probe: `scavio`, `command:CMD`, `http:@FILE`, or with the content that FILE must have `http:sha256:HEX@FILE`.
+ *
+ * @throws {VaultError} USAGE, without repeating the text.
+ */
 export function parseProbe(text: string): ProbeSpec {
   const { kind, rest } = cut(text, { what: 'probe', forms: PROBE_FORMS })
   if (kind === 'scavio' && rest === undefined) return { kind }
   if (kind === 'command' && rest !== undefined) return { kind, argv: parseArgv(rest, 'probe') }
-  if (kind === 'http' && rest?.startsWith('@')) return { kind, file: parseFile(rest.slice(1), 'probe') }
+  const [, sha256, file] = (kind === 'http' && /^(?:sha256:([0-9a-f]{64}))?@(.*)$/.exec(rest ?? '')) || []
+  if (kind === 'http' && file !== undefined) {
+    return { kind, file: parseFile(file, 'probe'), ...(sha256 === undefined ? {} : { sha256 }) }
+  }
   throw unknown('probe', PROBE_FORMS)
 }
 
@@ -111,7 +119,8 @@ export function formatProvider(spec: ProviderSpec): string {
 /** Writes a probe in its canonical spelling. */
 export function formatProbe(spec: ProbeSpec): string {
   if (spec.kind === 'scavio') return spec.kind
-  return spec.kind === 'http' ? `http:@${spec.file}` : `command:${formatArgv(spec.argv)}`
+  if (spec.kind === 'command') return `command:${formatArgv(spec.argv)}`
+  return `http:${spec.sha256 === undefined ? '' : `sha256:${spec.sha256}`}@${spec.file}`
 }
 
 /** Writes a target in its canonical spelling. */
@@ -171,7 +180,8 @@ function parseFile(text: string, what: string): string {
 function parseArgv(text: string, what: string): Argv {
   if (!text.trimStart().startsWith('[')) {
     // Somebody who writes a shell line means its words apart; a program of that name is the rare case.
-    if (/^\s|\s$|\s-|["'|&;<>$`*?]/.test(text) || text === '') {
+    const isLine = /["'|&;<>$`*?]/.test(text) || (/\s/.test(text) && !isFile(text))
+    if (isLine || text === '') {
       throw refuse(what, 'the command looks like a shell line, and no shell runs here', CMD_FORMS)
     }
     return [text]
@@ -181,6 +191,11 @@ function parseArgv(text: string, what: string): Argv {
     Array.isArray(argv) && argv.length > 0 && argv.every((word) => typeof word === 'string' && !word.includes('\0'))
   if (!isArgv || argv[0] === '') throw refuse(what, 'the command is not a JSON array of strings', CMD_FORMS)
   return argv as Argv
+}
+
+/** What does not begin with a slash depends on where one is. */
+function isFile(path: string): boolean {
+  return path.startsWith('/') && statSync(path, { throwIfNoEntry: false })?.isFile() === true
 }
 
 function formatArgv(argv: Argv): string {

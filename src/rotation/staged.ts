@@ -15,6 +15,7 @@ import { describeStop, liveVersion, waysOut } from '../vault/rotation-stop.js'
 import type { Rotation, RotationPlan } from '../vault/vault.js'
 import { requireTrustFor, type RotationDesk, selfOf } from './desk.js'
 import { isMadeUpstream } from './plan.js'
+import { requirePinned } from './probe.js'
 import { discardPending, finishRotation, type Job, type RotationOutcome, type ValueSource } from './staged-steps.js'
 import { inTheWay, type JudgeOptions, judgeRotation, refuseInTheWay, type RotationState } from './stuck.js'
 
@@ -41,6 +42,7 @@ export interface RotationRequest {
 export async function startRotation(request: RotationRequest, desk: RotationDesk): Promise<RotationOutcome> {
   const { name, plan } = request
   requireTrustFor(plan, `rotate "${name}"`, desk)
+  requirePinned(plan.verify, name, desk.world)
   const owner = selfOf(desk)
   const id = desk.access.randomBytes(16).toString('hex')
   const isCreateUnknown = isMadeUpstream(plan) && !request.isIdempotent
@@ -91,9 +93,24 @@ export async function resumeRotation(
     const changed = { targets: targets.length > 0 ? targets : plan.targets, onRotate: onRotate ?? plan.onRotate }
     const next = { ...plan, ...changed }
     requireTrustFor(next, `resume the rotation of "${name}"`, desk)
+    if (found.stage !== 'targets') requirePinnedStill(found, desk)
     return staged.assign(found, { owner, plan: next })
   })
   return finishRotation({ rotation, desk, giveValue })
+}
+
+/** What was decided when it began holds, so that only the file as it was leads on. */
+function requirePinnedStill({ name, plan }: Rotation, { world }: RotationDesk): void {
+  try {
+    requirePinned(plan.verify, name, world)
+  } catch (error) {
+    if (!(error instanceof VaultError)) throw error
+    const hints = [
+      'bring the file back as it was when the rotation began',
+      `mcpvault rotate ${shellWord(name)} --abort`,
+    ]
+    throw new VaultError(error.code, error.message, { hints, cause: error })
+  }
 }
 
 /** How an interrupted rotation is given up. */

@@ -9,7 +9,7 @@ import type { RotatedVersion } from '../vault/vault.js'
 import { type RotationDesk, takeStep } from './desk.js'
 import { runHook } from './hook.js'
 import { isMadeUpstream } from './plan.js'
-import { probeValue } from './probe.js'
+import { probeValue, requirePinned } from './probe.js'
 import { createValue, revokeValue } from './provider.js'
 import { parseHook, parseProbe, parseProvider, parseTarget, type ProviderSpec } from './spec.js'
 import type { RotationRequest } from './staged.js'
@@ -41,8 +41,9 @@ export async function rotateTutorial(
   desk: RotationDesk,
   { onlyIfUnchanged }: TutorialOptions,
 ): Promise<RotationOutcome | undefined> {
-  const { name } = request
+  const { name, plan } = request
   const { access } = desk
+  requirePinned(plan.verify, name, desk.world)
   const job = { request, desk, id: access.randomBytes(16).toString('hex'), current: loadCurrent(name, desk) }
   const made = await obtain(job)
   try {

@@ -78,12 +78,16 @@ export function isExpired(version: NativeVersion, nowMs: number): boolean {
 export function changePolicy(before: NativePolicy | undefined, change: PolicyChange): NativePolicy | undefined {
   const hasOther = change.provider !== undefined && change.provider !== before?.provider
   return makePolicy({
-    max_age: change.maxAgeSeconds ?? before?.max_age,
-    grace: change.graceSeconds ?? before?.grace,
-    provider: change.provider ?? before?.provider,
-    verify: change.verify ?? before?.verify,
-    targets: change.targets ?? before?.targets,
-    on_rotate: change.onRotate ?? before?.on_rotate,
+    max_age: pick(change.maxAgeSeconds, before?.max_age),
+    grace: pick(change.graceSeconds, before?.grace),
+    provider: pick(change.provider, before?.provider),
+    verify: pick(change.verify, before?.verify),
+    targets: pick(change.targets, before?.targets),
+    on_rotate: pick(change.onRotate, before?.on_rotate),
     idempotent: hasOther ? undefined : before?.idempotent,
   })
+}
+
+function pick<T>(changed: T | null | undefined, before: T | undefined): T | undefined {
+  return changed === undefined ? before : (changed ?? undefined)
 }

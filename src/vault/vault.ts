@@ -70,8 +70,10 @@ export interface Policy {
   readonly isIdempotent: boolean
 }
 
-/** What `setPolicy` changes: members that are missing or undefined stay as they are. */
-export type PolicyChange = { readonly [Member in keyof Omit<Policy, 'isIdempotent'>]?: Policy[Member] | undefined }
+/** What `setPolicy` changes: members that are missing or undefined stay as they are, null takes one away. */
+export type PolicyChange = {
+  readonly [Member in keyof Omit<Policy, 'isIdempotent'>]?: Policy[Member] | undefined | null
+}
 
 /** A process, as a lock names one. */
 export type ProcessOwner = ProcessRecord

@@ -2,6 +2,7 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import type { IncomingMessage, RequestListener } from 'node:http'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { sha256 } from '../../src/crypto/kdf.js'
 import { runHook } from '../../src/rotation/hook.js'
 import { probeValue } from '../../src/rotation/probe.js'
 import type { ProbeSpec } from '../../src/rotation/spec.js'
@@ -14,7 +15,8 @@ const VALUE = 'sk-new-0a1b2c/3d+4e5f=6071'
 
 const ask = (value = VALUE) => ({ credential: 'api_key', version: 4, value: Secret.fromText(value) })
 const command: ProbeSpec = { kind: 'command', argv: ['./probe'] }
-const http: ProbeSpec = { kind: 'http', file: 'probe.json' }
+/** Takes the template that was written last. */
+let http: ProbeSpec = { kind: 'http', file: 'probe.json' }
 
 /** Starts a server that is closed when the test is over. */
 async function serve(listener: RequestListener): Promise<string> {
@@ -32,6 +34,7 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
 function template(place: RotationPlace, content: unknown): void {
   const text = typeof content === 'string' ? content : JSON.stringify(content)
   writeFileSync(join(place.directory, 'probe.json'), text, { mode: 0o600 })
+  http = { kind: 'http', file: 'probe.json', sha256: sha256(Buffer.from(text)).toString('hex') }
 }
 
 describe('a probe that is a command', () => {
@@ -230,7 +233,7 @@ describe('a probe that is a request', () => {
     const url = await serve((_, response) => response.end())
     template(place, { url, headers: { 'x-api-key': '{{value}}' } })
     const world = { ...place.world(), directory: '/nowhere' }
-    await probeValue({ kind: 'http', file: '~/probe.json' }, ask(), world)
+    await probeValue({ ...http, file: '~/probe.json' } as ProbeSpec, ask(), world)
   })
 })
 

@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { VaultError } from '../../src/errors.js'
 import {
@@ -11,6 +13,7 @@ import {
   parseTarget,
   pointerPath,
 } from '../../src/rotation/spec.js'
+import { temporaryDirectory } from '../support/directory.js'
 
 const refusal = (read: () => unknown): VaultError => {
   try {
@@ -29,7 +32,6 @@ describe('the SPEC of a provider', () => {
     ['command:/opt/new-key', { kind: 'command', argv: ['/opt/new-key'] }, 'command:/opt/new-key'],
     ['command:["/opt/new-key"]', { kind: 'command', argv: ['/opt/new-key'] }, 'command:/opt/new-key'],
     ['command: [ "a b", "" ]', { kind: 'command', argv: ['a b', ''] }, 'command:["a b",""]'],
-    ['command:a b', { kind: 'command', argv: ['a b'] }, 'command:["a b"]'],
   ])('reads %s', (text, spec, canonical) => {
     expect(parseProvider(text)).toEqual(spec)
     expect(formatProvider(parseProvider(text))).toBe(canonical)
@@ -50,6 +52,7 @@ describe('the SPEC of a provider', () => {
     ['command:["a"', 'the command is not a JSON array of strings'],
     ['command:["a\\u0000"]', 'the command is not a JSON array of strings'],
     ['command:curl -s https://x', 'the command looks like a shell line, and no shell runs here'],
+    ['command:systemctl reload x', 'the command looks like a shell line, and no shell runs here'],
     ['command:new-key | head', 'the command looks like a shell line, and no shell runs here'],
     ['command:a\nb', 'it holds a line end or a NUL'],
     ['command:a\0', 'it holds a line end or a NUL'],
@@ -65,15 +68,19 @@ describe('the SPEC of a probe', () => {
   it.each([
     ['scavio', { kind: 'scavio' }],
     ['http:@probe.json', { kind: 'http', file: 'probe.json' }],
+    [`http:sha256:${'0a'.repeat(32)}@a@b`, { kind: 'http', file: 'a@b', sha256: '0a'.repeat(32) }],
     ['command:["probe","--now"]', { kind: 'command', argv: ['probe', '--now'] }],
   ])('reads %s and writes it the same', (text, spec) => {
     expect(parseProbe(text)).toEqual(spec)
     expect(formatProbe(parseProbe(text))).toBe(text)
   })
 
-  it.each([['http:probe.json'], ['http:@'], ['scavio:x'], ['manual']])('refuses %s', (text) => {
-    expect(refusal(() => parseProbe(text)).code).toBe('USAGE')
-  })
+  it.each([['http:probe.json'], ['http:@'], ['http:sha256:0a@probe.json'], ['scavio:x'], ['manual']])(
+    'refuses %s',
+    (text) => {
+      expect(refusal(() => parseProbe(text)).code).toBe('USAGE')
+    },
+  )
 })
 
 describe('the SPEC of a target', () => {
@@ -115,5 +122,15 @@ describe('the SPEC of a hook', () => {
     expect(formatHook(parseHook(text))).toBe(text)
     expect(refusal(() => parseHook('systemctl reload mcp-search; true')).message).toContain('no shell runs here')
     expect(refusal(() => parseHook('')).code).toBe('USAGE')
+  })
+
+  it('with spaces is taken for a shell line, unless a program has that very name', () => {
+    const error = refusal(() => parseHook('systemctl reload mcp-search'))
+    expect(error.message).toContain('no shell runs here')
+    expect(error.hints).toEqual([expect.stringContaining('\'["systemctl","reload","mcp-search"]\'')])
+    const program = join(temporaryDirectory(), 'reload it')
+    expect(refusal(() => parseHook(program)).code).toBe('USAGE')
+    writeFileSync(program, '')
+    expect(formatHook(parseHook(program))).toBe(JSON.stringify([program]))
   })
 })

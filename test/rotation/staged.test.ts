@@ -343,6 +343,14 @@ describe('in the tutorial format', () => {
   })
 })
 
+test('the tutorial format keeps no version that could be retired, and says so', async () => {
+  world = await emptyTutorialWorld()
+  await store(world, 'name', 'first')
+  const refused = await fail(world, 'rotate', 'name', '--retired')
+  expect(refused).toMatchObject({ status: 2, code: 'INPUT', hints: expect.arrayContaining(['mcpvault upgrade']) })
+  expect(refused.message).toBe('cannot retire anything of "name": the tutorial format keeps no versions')
+})
+
 test.each([
   [['--resume', '--abort', 'name']],
   [['--due', '--stdin']],

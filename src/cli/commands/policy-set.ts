@@ -10,6 +10,7 @@ import type { Context } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
 import { openForWriting } from '../open-vault.js'
 import { graceFlag, PLAN_FLAGS, type PlanOptions } from '../plan-flags.js'
+import { pinVerify } from '../pin-probe.js'
 import { describePolicy, policyJson } from '../policy-text.js'
 import { createPrinter } from '../printer.js'
 import { canAsk } from '../read-value.js'
@@ -53,14 +54,15 @@ export function addPolicySetCommand(parent: Command, context: Context, run = run
 
 /** Says how a credential is rotated and when it is due; what is not given stays as it is. */
 export async function runPolicySet(options: PolicySetOptions, context: Context): Promise<void> {
-  const { maxAgeSeconds, graceSeconds, provider, verify, onRotate } = options
   const name = await nameOrAsk(options, context, 'policy set')
+  const { maxAgeSeconds, graceSeconds, provider, verify, onRotate } = options
   const targets = options.targets.length === 0 ? undefined : options.targets
   const given: PolicyChange = { maxAgeSeconds, graceSeconds, provider, verify, targets, onRotate }
   const isGiven = Object.values(given).some((member) => member !== undefined)
   const change = isGiven ? given : { ...given, maxAgeSeconds: await askMaxAge(name, options, context) }
   const access = await openForWriting(options, context)
-  await changeVault(access, 'policy set', (draft) => draft.setPolicy(name, change))
+  const pinned = pinVerify({ ...options, name }, access, context)
+  await changeVault(access, 'policy set', (draft) => draft.setPolicy(name, { ...change, verify: pinned.verify }))
   const policy = openVault(access).describe(name)?.policy
   createPrinter(context, options).done(`set the policy of "${name}": ${describePolicy(policy)}`, {
     name,

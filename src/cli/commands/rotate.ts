@@ -13,6 +13,7 @@ import type { Context } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
 import { openForWriting } from '../open-vault.js'
 import { graceFlag, PLAN_FLAGS, type PlanOptions } from '../plan-flags.js'
+import { pinVerify } from '../pin-probe.js'
 import { createPrinter } from '../printer.js'
 import {
   canAsk,
@@ -81,13 +82,14 @@ export function addRotateCommand(parent: Command, context: Context, run = runRot
 }
 
 /** Replaces a credential's value in stages; the old one stays loadable for the grace. */
-export async function runRotate(options: RotateOptions, context: Context): Promise<number | undefined> {
-  checkModes(options)
-  if (options.due || options.resume || options.abort || options.retired || options.dryRun) {
-    return (await import('../rotate-modes.js')).runMode(options, context)
+export async function runRotate(given: RotateOptions, context: Context): Promise<number | undefined> {
+  checkModes(given)
+  if (given.due || given.resume || given.abort || given.retired || given.dryRun) {
+    return (await import('../rotate-modes.js')).runMode(given, context)
   }
-  const name = canAsk(options, context) ? await nameOrAsk(options, context, 'rotate') : nameOf(options)
-  const access = await openForWriting(options, context)
+  const name = canAsk(given, context) ? await nameOrAsk(given, context, 'rotate') : nameOf(given)
+  const access = await openForWriting(given, context)
+  const options = pinVerify({ ...given, name }, access, context)
   const vault = openVault(access)
   refuseGrace(options, vault)
   const credential = vault.describe(name)

@@ -38,6 +38,20 @@ describe('policy', () => {
     )
   })
 
+  it('lets go of single settings, and keeps the rest', async () => {
+    const world = await nativeWorld()
+    await store(world, 'a', 'x')
+    const flags = ['--provider', 'generate', '--verify', 'command:/bin/true', '--on-rotate', '/bin/true']
+    await succeed(world, 'policy', 'set', 'a', '--max-age', '9d', '--grace', '1d', '--target', 'file:key', ...flags)
+    await succeed(world, 'policy', 'clear', 'a', '--verify', '--target')
+    expect(world.stderr).toBe('cleared verify, target in the policy of "a"\n')
+    const kept = { max_age_seconds: 9 * 86_400, grace_seconds: 86_400, provider: 'generate:48', on_rotate: '/bin/true' }
+    expect(await json(world, 'policy', 'show', 'a')).toMatchObject({ ...kept, verify: null, targets: [] })
+    const rest = ['--max-age', '--grace', '--provider', '--on-rotate']
+    expect(await json(world, 'policy', 'clear', 'a', ...rest)).toMatchObject({ max_age_seconds: null, ...NO_SPECS })
+    expect(await succeed(world, 'list')).not.toContain('max-age')
+  })
+
   it('keeps what is not given, and clears all at once', async () => {
     const world = await nativeWorld()
     await store(world, 'a', 'x')
