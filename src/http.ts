@@ -12,6 +12,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { LookupFunction } from 'node:net'
 import { Client, type Dispatcher, errors, Pool } from 'undici'
+import { AnswerStream, Refusal } from './answer-stream.js'
 import { VaultError } from './errors.js'
 
 const CONNECT_TIMEOUT_MS = 5_000
@@ -98,9 +99,6 @@ async function exchange(client: Client, url: URL, options: RequestOptions): Prom
   const isRead = status >= 200 && status <= 299 && maxBytes !== undefined
   return { status, headers, body: isRead ? await readBody(answer.body, headers, maxBytes) : Buffer.alloc(0) }
 }
-
-/** A reason that this file found itself; its message is safe to show. */
-class Refusal extends Error {}
 
 async function readBody(
   body: AsyncIterable<Buffer>,
@@ -199,63 +197,6 @@ export class HttpOrigin {
 
 /** Marks a failure before the first byte: the request may be made again without being made twice. */
 export class NotSent extends Error {}
-
-/** How much of a body waits to be read before the upstream is slowed down, in bytes. */
-const MOST_WAITING = 1024 * 1024
-
-/** The body of an answer as a stream of chunks; read by one reader. */
-export class AnswerStream implements AsyncIterable<Buffer> {
-  readonly #controller: Dispatcher.DispatchController
-  readonly #chunks: Buffer[] = []
-  #waiting = 0
-  #end: { readonly error?: unknown } | undefined
-  #wake: (() => void) | undefined
-
-  constructor(controller: Dispatcher.DispatchController) {
-    this.#controller = controller
-  }
-
-  push(chunk: Buffer): void {
-    this.#chunks.push(chunk)
-    this.#waiting += chunk.length
-    if (this.#waiting > MOST_WAITING) this.#controller.pause()
-    this.#wake?.()
-  }
-
-  end(error?: unknown): void {
-    this.#end ??= error === undefined ? {} : { error }
-    this.#wake?.()
-  }
-
-  /** Ends the request; `reason` is in closed words. */
-  cancel(reason = 'cancelled'): void {
-    if (this.#end === undefined) this.#controller.abort(new Refusal(reason))
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
-    try {
-      for (;;) {
-        const chunk = this.#chunks.shift()
-        if (chunk !== undefined) {
-          this.#waiting -= chunk.length
-          if (this.#controller.paused && this.#waiting <= MOST_WAITING) this.#controller.resume()
-          yield chunk
-        } else if (this.#end === undefined) await this.#more()
-        else if ('error' in this.#end) throw this.#end.error
-        else return
-      }
-    } finally {
-      this.cancel()
-    }
-  }
-
-  async #more(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve
-    })
-    this.#wake = undefined
-  }
-}
 
 interface Settle {
   readonly resolve: (answer: OriginAnswer) => void

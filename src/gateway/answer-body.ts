@@ -58,10 +58,15 @@ export async function readBody(body: AsyncIterable<Buffer>, place: string): Prom
   let length = 0
   for await (const chunk of body) {
     length += chunk.length
-    if (length > MAX_ANSWER_BYTES) throw failure(place, 'the answer is over 10 MiB')
+    if (length > MAX_ANSWER_BYTES) throw tooLong(place)
     chunks.push(chunk)
   }
   return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, length)
+}
+
+/** Makes the error of an answer that is over {@link MAX_ANSWER_BYTES}. */
+export function tooLong(place: string): VaultError {
+  return failure(place, 'the answer is over 10 MiB')
 }
 
 async function* count(body: AsyncIterable<Buffer>, add: (bytes: number) => void): AsyncGenerator<Buffer> {

@@ -8,6 +8,7 @@ import { parseFrame } from './frame.js'
 import { formatRpcError, RPC_CODES, RpcError } from './rpc.js'
 import { formatEvent } from './sse.js'
 import { serveStdio } from './stdio-front.js'
+import type { EventsBody } from './upstream.js'
 
 const TIMEOUT_MS = 120_000
 
@@ -80,6 +81,6 @@ async function carry(
   }
 }
 
-async function* print(events: AsyncIterable<Parameters<typeof formatEvent>[0]>): AsyncGenerator<string> {
+async function* print(events: EventsBody['events']): AsyncGenerator<string> {
   for await (const event of events) yield formatEvent(event)
 }

@@ -1,6 +1,7 @@
 import { ANY_TOOL, type TokenScope } from '../tokens/caveats.js'
 import { digestTool } from '../tokens/digest.js'
 import type { Frame } from './frame.js'
+import type { ServerEvent } from './upstream.js'
 
 /** Which tools of an upstream a token sees. */
 export interface ListFilter {
@@ -23,6 +24,11 @@ export function createFilter(asked: Frame | undefined, filter: ListFilter): Mess
   if (method === 'initialize' || method === 'server/discover') return (json) => filterCapabilities(json, filter.scope)
   if (asked !== undefined || filter.scope.tools.includes(ANY_TOOL)) return undefined
   return (json) => (json.includes('"tools"') || json.includes('\\u') ? filterTools(json, filter) : json)
+}
+
+/** Filters the message of an event, where it has one. */
+export function filterEvent(event: ServerEvent, filter: MessageFilter | undefined): ServerEvent {
+  return filter === undefined || event.data === '' ? event : { ...event, data: filter(event.data) }
 }
 
 type Members = Record<string, unknown>

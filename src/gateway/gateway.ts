@@ -16,15 +16,15 @@ import { RateKeeper, type RateLimit } from '../tokens/rate.js'
 import type { Refusal } from '../tokens/verify.js'
 import { currentDigest } from './definition.js'
 import { checkHeaders, type Demand, demandOf, GENERAL_DEMAND, isTokenRefused } from './decide.js'
-import { createFilter, type MessageFilter } from './filter.js'
+import { createFilter, filterEvent, type MessageFilter } from './filter.js'
 import { type Frame, parseFrame } from './frame.js'
 import type { Metrics } from './metrics.js'
 import { formatRpcError, RPC_CODES, RpcError, UNAUTHORIZED } from './rpc.js'
-import { formatEvent } from './sse.js'
+import { EVENTS_HEADERS, formatEvent } from './sse.js'
 import { type Admission, PresentedToken, type TokenGuard } from './token-guard.js'
 import { refusalTo, rpcAnswer, unauthorized } from './refusals.js'
 import { traceOf } from './trace.js'
-import type { AnswerBody, Upstream, UpstreamAnswer, UpstreamRequest } from './upstream.js'
+import { isWhole, type ServerEvent, type Upstream, type UpstreamAnswer, type UpstreamRequest } from './upstream.js'
 
 /** What the gateway is made of. */
 export interface GatewayParts {
@@ -230,12 +230,12 @@ class Call {
     const filter = createFilter(frame, { scope, tokenTool: (tool) => this.#upstream.tokenTool(tool) })
     const end = (result: Omit<AuditResult, 'ms'>): void => this.#recordResult({ status, ...result })
     if (body.type === 'events') {
-      const own = {
-        'content-type': 'text/event-stream',
-        'x-accel-buffering': 'no',
-        'cache-control': 'no-cache, no-transform',
-      }
-      return { status, headers: { ...headers, ...own }, body: this.#stream(body, filter, end) }
+      const own = { ...headers, ...EVENTS_HEADERS }
+      const { events } = body
+      if (!isWhole(events)) return { status, headers: own, body: this.#stream(events, filter, end) }
+      const text = events.map((event) => formatEvent(filterEvent(event, filter))).join('')
+      end({ outcome: 'ok' })
+      return { status, headers: own, body: text }
     }
     end({ outcome: status < 400 ? 'ok' : 'error' })
     if (body.type === 'none') return { status, headers, body: undefined }
@@ -249,7 +249,7 @@ class Call {
   }
 
   async *#stream(
-    { events }: Extract<AnswerBody, { type: 'events' }>,
+    events: AsyncIterable<ServerEvent>,
     filter: MessageFilter | undefined,
     end: (result: Omit<AuditResult, 'ms'>) => void,
   ): AsyncGenerator<string> {
@@ -261,7 +261,7 @@ class Call {
           result = { outcome: 'cancelled', reason: 'the token was refused' }
           return
         }
-        yield formatEvent(filter === undefined || event.data === '' ? event : { ...event, data: filter(event.data) })
+        yield formatEvent(filterEvent(event, filter))
       }
       result = { outcome: 'ok' }
     } catch (error) {

@@ -2,9 +2,10 @@
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { VaultError } from '../errors.js'
-import { type AnswerStream, HttpOrigin, NotSent, type OriginAnswer } from '../http.js'
+import type { AnswerStream } from '../answer-stream.js'
+import { HttpOrigin, NotSent, type OriginAnswer } from '../http.js'
 import { createLookup } from './addresses.js'
-import { decodeBody, MAX_ANSWER_BYTES, readBody } from './answer-body.js'
+import { decodeBody, MAX_ANSWER_BYTES, readBody, tooLong } from './answer-body.js'
 import type { HttpUpstreamConfig } from './config.js'
 import type { CredentialLoader, LeakListener, Lease } from './credentials.js'
 import { EventReader } from './sse.js'
@@ -147,20 +148,25 @@ export class HttpUpstream implements Upstream {
     }
     const headers = pickHeaders(answer, lease)
     const type = answer.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase() ?? ''
-    const body = decodeBody(answer.body, answer.headers['content-encoding'], this.place)
+    const encoding = answer.headers['content-encoding']
+    // Small answers mostly come in one piece with their head: they need no stream, no timer and no waiting.
+    const whole = encoding === undefined ? answer.body.takeWhole() : undefined
+    if (whole !== undefined && whole.length > MAX_ANSWER_BYTES) throw tooLong(this.place)
+    const body = whole ?? decodeBody(answer.body, encoding, this.place)
     if (type === 'text/event-stream' && status < 300) {
+      if (body instanceof Uint8Array) {
+        const events = this.#readEvents(new EventReader(MAX_ANSWER_BYTES), body, lease)
+        lease.release()
+        return { status, headers, body: { type: 'events', events } }
+      }
       // Only what the server says by itself may stay silent for long.
       const isOpenEnded = request.verb === 'GET' || request.frame?.method === 'subscriptions/listen'
       const events = this.#events(body, { lease, limited: isOpenEnded ? undefined : answer.body })
       return { status, headers, body: { type: 'events', events } }
     }
-    const { totalTimeoutMs } = this.#config
-    const timer = setTimeout(
-      () => answer.body.cancel(`it did not end within ${totalTimeoutMs / 1000} s`),
-      totalTimeoutMs,
-    )
+    const bytes = body instanceof Uint8Array ? body : await this.#readInTime(body, answer.body)
+    const text = bytes.toString('utf8')
     try {
-      const text = (await readBody(body, this.place)).toString('utf8')
       if (text === '') return { status, headers, body: { type: 'none' } }
       if (type === 'application/json') {
         if (!isJson(text)) throw new VaultError('UPSTREAM', `cannot call "${this.place}": the answer is not JSON`)
@@ -169,8 +175,18 @@ export class HttpUpstream implements Upstream {
       // Shown as text whatever it is: the page of a broken proxy must not become a page of ours.
       return { status, headers, body: { type: 'other', text: lease.redactText(text), contentType: 'text/plain' } }
     } finally {
-      clearTimeout(timer)
       lease.release()
+    }
+  }
+
+  async #readInTime(body: AsyncIterable<Buffer>, stream: AnswerStream): Promise<Buffer> {
+    const { totalTimeoutMs } = this.#config
+    const late = (): void => stream.cancel(`it did not end within ${totalTimeoutMs / 1000} s`)
+    const timer = setTimeout(late, totalTimeoutMs)
+    try {
+      return await readBody(body, this.place)
+    } finally {
+      clearTimeout(timer)
     }
   }
 
@@ -186,18 +202,23 @@ export class HttpUpstream implements Upstream {
   ): AsyncGenerator<ServerEvent> {
     const timer = limited && this.#limitSilence(limited)
     const reader = new EventReader(MAX_ANSWER_BYTES)
-    const redact = (text: string | undefined): string | undefined => text && lease.redactText(text)
     try {
       for await (const chunk of body) {
         timer?.refresh()
-        for (const { data, id, event, retry } of this.#read(reader, chunk)) {
-          yield { data: data === '' ? data : lease.redactMessage(data), id: redact(id), event: redact(event), retry }
-        }
+        yield* this.#readEvents(reader, chunk, lease)
       }
     } finally {
       clearTimeout(timer)
       lease.release()
     }
+  }
+
+  /** Gives the events that a chunk completes, without any value of the credentials. */
+  #readEvents(reader: EventReader, chunk: Buffer, lease: Lease): readonly ServerEvent[] {
+    const redact = (text: string | undefined): string | undefined => text && lease.redactText(text)
+    return this.#read(reader, chunk).map(({ data, id, event, retry }) => {
+      return { data: data === '' ? data : lease.redactMessage(data), id: redact(id), event: redact(event), retry }
+    })
   }
 
   #read(reader: EventReader, chunk: Buffer): readonly ServerEvent[] {

@@ -11,7 +11,7 @@ import { createServer, SdkFront } from './sdk-front.js'
 import { formatEvent } from './sse.js'
 import { ANYTHING } from './child-server.js'
 import { pickForwarded } from './guards.js'
-import type { CredentialUse, ServerEvent, Upstream, UpstreamAnswer, UpstreamRequest } from './upstream.js'
+import type { CredentialUse, EventsBody, Upstream, UpstreamAnswer, UpstreamRequest } from './upstream.js'
 
 const SEPARATOR = '__'
 const CLIENT = { name: 'mcpvault', version: '1.0.0' }
@@ -187,6 +187,6 @@ function fetchFrom(upstream: Upstream): FetchLike {
   }
 }
 
-async function* print(events: AsyncIterable<ServerEvent>): AsyncGenerator<Uint8Array> {
+async function* print(events: EventsBody['events']): AsyncGenerator<Uint8Array> {
   for await (const event of events) yield Buffer.from(formatEvent(event))
 }

@@ -3,6 +3,13 @@
 import { StringDecoder } from 'node:string_decoder'
 import type { ServerEvent } from './upstream.js'
 
+/** What a stream of events is sent with, so that nobody on the way holds it up or keeps it. */
+export const EVENTS_HEADERS = {
+  'content-type': 'text/event-stream',
+  'x-accel-buffering': 'no',
+  'cache-control': 'no-cache, no-transform',
+} as const
+
 /** Reads events from chunks of bytes; comments are dropped, an event that its end cuts off too. */
 export class EventReader {
   readonly #decoder = new StringDecoder('utf8')

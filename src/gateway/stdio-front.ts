@@ -138,6 +138,7 @@ class StdioFront {
   async #pass({ status, headers, body }: ClientAnswer, frame: Frame): Promise<void> {
     if (frame.method === 'initialize') this.#session = headers['mcp-session-id']
     if (body !== undefined && typeof body !== 'string') return this.#passEvents(body, frame)
+    if (body !== undefined && headers['content-type'] === 'text/event-stream') return this.#passEvents([body], frame)
     // Nobody waits for the answer to what was cancelled, and the server may give none.
     if (frame.kind !== 'request' || this.#cancelled.has(frame.id as Id)) return
     const message = body === undefined ? undefined : parseObject(body)
@@ -153,7 +154,7 @@ class StdioFront {
     }
   }
 
-  async #passEvents(body: AsyncIterable<string>, frame: Frame | undefined): Promise<void> {
+  async #passEvents(body: AsyncIterable<string> | readonly string[], frame: Frame | undefined): Promise<void> {
     const reader = new EventReader(MAX_EVENT_LENGTH)
     for await (const piece of body) {
       for (const { data } of reader.push(Buffer.from(piece))) {

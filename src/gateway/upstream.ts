@@ -53,10 +53,18 @@ export type AnswerBody =
   | { readonly type: 'none' }
   /** One JSON-RPC message. */
   | { readonly type: 'message'; readonly text: string }
-  /** Messages, until the stream ends. Whoever stops reading early ends the request. */
-  | { readonly type: 'events'; readonly events: AsyncIterable<ServerEvent> }
+  /** Messages, until the stream ends; a list if it has. Whoever stops reading early ends the request. */
+  | { readonly type: 'events'; readonly events: AsyncIterable<ServerEvent> | readonly ServerEvent[] }
   /** Whatever else the upstream says, such as a plain error text. */
   | { readonly type: 'other'; readonly text: string; readonly contentType: string }
+
+/** Messages as they come. */
+export type EventsBody = Extract<AnswerBody, { readonly type: 'events' }>
+
+/** Whether a stream has ended by now. */
+export function isWhole(events: EventsBody['events']): events is readonly ServerEvent[] {
+  return Array.isArray(events)
+}
 
 /** An MCP server behind the gateway. */
 export interface Upstream {

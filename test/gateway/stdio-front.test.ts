@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { readDigests } from '../../src/gateway/read-digests.js'
 import { callText, withProgram } from './child-support.js'
-import { NOTES_KEY } from './gateway-support.js'
+import { GatewayWorld, NOTES_KEY, startUpstream } from './gateway-support.js'
 import { ProgramHome } from './program-support.js'
 import { connectRemote, connectStdio } from './stdio-support.js'
 
@@ -40,6 +40,21 @@ describe('connect', () => {
     }
     const tokens = world.audit().flatMap(({ token }) => (token === undefined ? [] : [token]))
     expect(new Set(tokens).size).toBe(1)
+  })
+
+  it('relays a server at a URL that answers with streams', async () => {
+    const upstream = await startUpstream(({ body }, response) => {
+      const { id, method, params = {} } = JSON.parse(body) as { id?: number; method: string; params?: object }
+      if (id === undefined) return response.writeHead(202).end()
+      const hello = { capabilities: { tools: {} }, serverInfo: { name: 'notes', version: '1' }, ...params }
+      const result = method === 'initialize' ? hello : { content: [{ type: 'text', text: 'streamed' }] }
+      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      return response.end(`data: ${JSON.stringify({ jsonrpc: '2.0', id, result })}\n\n`)
+    })
+    const world = await GatewayWorld.create()
+    await world.configure({ mcpServers: { notes: { url: `${upstream.url}/mcp` } } })
+    const client = await connectStdio(world, { tools: ['read'] }, { era: 'legacy' })
+    expect(await callText(client, 'read')).toBe('streamed')
   })
 
   it('reaches a gateway elsewhere with a token and without a vault', async () => {
