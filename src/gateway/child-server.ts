@@ -28,6 +28,8 @@ export interface StartOptions {
   readonly onEnd: (how: string) => void
   /** Told when one of its lists has changed. */
   readonly onListChanged: (list: ChangedList) => void
+  /** Told when a resource that is watched has changed. */
+  readonly onUpdated: (uri: string) => void
 }
 
 /** A list that a server has said to have changed. */
@@ -87,6 +89,9 @@ export class ChildServer {
     for (const list of lists) {
       client.setNotificationHandler(`notifications/${list}/list_changed`, () => options.onListChanged(list))
     }
+    client.setNotificationHandler('notifications/resources/updated', ({ params }) => options.onUpdated(params.uri))
+    // In the newer protocol a server says nothing that it was not asked for; one that refuses has nothing to say.
+    if (!this.isLegacy) client.listen(this.#changingLists(lists)).catch(() => {})
   }
 
   get isAlive(): boolean {
@@ -97,16 +102,50 @@ export class ChildServer {
     return this.#client.getProtocolEra() === 'legacy'
   }
 
-  /** Makes a server that says of itself what the child says, and asks the child. */
-  createServer(ask: (message: AskedMessage, context: ServerContext) => Promise<Record<string, unknown>>): Server {
+  #changingLists(lists: readonly ChangedList[]): Readonly<Record<string, boolean>> {
+    const capabilities = this.#client.getServerCapabilities() ?? {}
+    const changing = lists.filter((list) => capabilities[list]?.listChanged === true)
+    return Object.fromEntries(changing.map((list) => [`${list}ListChanged`, true]))
+  }
+
+  /** Whether it tells when a resource has changed. */
+  get canWatch(): boolean {
+    return this.#client.getServerCapabilities()?.resources?.subscribe === true
+  }
+
+  /** Asks to be told when a resource has changed; gives what ends that. @throws what the child answers */
+  async watch(uri: string): Promise<() => void> {
+    if (!this.isLegacy) {
+      const { close } = await this.#client.listen({ resourceSubscriptions: [uri] }, { timeout: this.#timeoutMs })
+      return () => void close().catch(() => {})
+    }
+    const ask = (verb: string): Promise<unknown> => this.ask({ method: `resources/${verb}`, params: { uri } }, {})
+    await ask('subscribe')
+    return () => void ask('unsubscribe').catch(() => {})
+  }
+
+  /**
+   * Makes a server that says of itself what the child says, and asks the child. What needs a connection of its own to
+   * each client (logging, subscriptions of the older protocol) is not offered.
+   *
+   * @param isModern whether it is for a request of the protocol without sessions.
+   */
+  createServer(
+    ask: (message: AskedMessage, context: ServerContext) => Promise<Record<string, unknown>>,
+    isModern: boolean,
+  ): Server {
     const info = this.#client.getServerVersion() ?? { name: this.#name, version: '0' }
     const { tools, prompts, resources, completions } = this.#client.getServerCapabilities() ?? {}
     const instructions = this.#client.getInstructions()
-    // What needs a connection of its own to each client (logging, subscriptions) is not offered.
     const capabilities = {
       ...(tools && { tools: { listChanged: tools.listChanged ?? false } }),
       ...(prompts && { prompts: { listChanged: prompts.listChanged ?? false } }),
-      ...(resources && { resources: { listChanged: resources.listChanged ?? false } }),
+      ...(resources && {
+        resources: {
+          listChanged: resources.listChanged ?? false,
+          ...(isModern && this.canWatch && { subscribe: true }),
+        },
+      }),
       ...(completions && { completions }),
     }
     const server = createServer(info, { capabilities, ...(instructions !== undefined && { instructions }) })
@@ -131,8 +170,18 @@ export class ChildServer {
           }
     try {
       const request = params === undefined ? { method } : { method, params }
-      const options = { signal, timeout: this.#timeoutMs, resetTimeoutOnProgress: true, ...onprogress }
-      return await this.#client.request(request, ANYTHING, { ...options, maxTotalTimeout: 10 * this.#timeoutMs })
+      const options = {
+        ...(signal && { signal }),
+        timeout: this.#timeoutMs,
+        resetTimeoutOnProgress: true,
+        ...onprogress,
+      }
+      return await this.#client.request(request, ANYTHING, {
+        ...options,
+        // What it needs to know first is asked of the client, which is not we.
+        allowInputRequired: true,
+        maxTotalTimeout: 10 * this.#timeoutMs,
+      })
     } catch (error) {
       throw this.#explain(error)
     } finally {
@@ -189,7 +238,7 @@ interface Connected {
 }
 
 /** Who asks: what ends the request, and where its progress is told. */
-type Asker = Pick<ServerContext['mcpReq'], 'signal'> & Partial<Pick<ServerContext['mcpReq'], '_meta' | 'notify'>>
+type Asker = Partial<Pick<ServerContext['mcpReq'], 'signal' | '_meta' | 'notify'>>
 
 /** A request on its way to a child. */
 export interface AskedMessage {

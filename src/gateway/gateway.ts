@@ -292,7 +292,7 @@ class Call {
       place,
       method,
       tool,
-      credentials: this.#upstream.credentials(tool),
+      credentials: this.#upstream.credentials(tool, this.#request.headers['mcp-session-id']),
       request: frame?.id,
       trace: traceOf(frame?.params, this.#request.headers),
     })

@@ -104,6 +104,7 @@ class Running implements RunningGateway {
   async close(graceMs: number): Promise<void> {
     const { log } = this.#core
     log.info('draining')
+    this.#core.upstreams.endStreams()
     await this.#front?.close(graceMs)
     await this.#merged.close()
     await this.#core.close(graceMs)

@@ -84,6 +84,10 @@ export class StdioRelay implements Upstream {
     return { status: 202, headers: {}, body: { type: 'none' } }
   }
 
+  endStreams(): void {
+    this.#events.end()
+  }
+
   async close(graceMs: number): Promise<void> {
     this.#isClosed = true
     clearInterval(this.#follow)

@@ -1,15 +1,22 @@
 /**
- * An MCP server that is a program, in front of which the gateway speaks HTTP. One process serves all clients; it is
- * started again when it has ended, and replaced when a credential in its environment has been rotated.
+ * An MCP server that is a program, in front of which the gateway speaks HTTP. A session of the older protocol has a
+ * process of its own (`stdio-sessions.ts`); one process serves all other requests. It is started again when it has ended,
+ * and replaced when a credential in its environment has been rotated.
  */
 
 import { basename } from 'node:path'
 import { VaultError } from '../errors.js'
 import type { ChildParts } from './child-link.js'
-import { type AskedMessage, type ChangedList, ChildServer, EndedEarly } from './child-server.js'
+import { type ChangedList, ChildServer, EndedEarly } from './child-server.js'
 import type { StdioUpstreamConfig } from './config.js'
 import { SdkFront } from './sdk-front.js'
 import type { Frame } from './frame.js'
+import { whileOpen } from './event-stream.js'
+import { isModern } from './decide.js'
+import { RPC_CODES, RpcError } from './rpc.js'
+import { StdioSessions } from './stdio-sessions.js'
+import { withTrace } from './trace.js'
+import { WatchedResources } from './watched-resources.js'
 import { plainCall, plainError, plainResult } from './plain-call.js'
 import { RestartPause } from './restart-pause.js'
 import type { CredentialUse, Upstream, UpstreamAnswer, UpstreamRequest } from './upstream.js'
@@ -18,6 +25,9 @@ import type { CredentialUse, Upstream, UpstreamAnswer, UpstreamRequest } from '.
 const RETIRED_GRACE_MS = 30_000
 /** How often it is looked whether a credential was rotated while nobody calls. */
 const FOLLOW_MS = 1000
+
+/** What changes a process for all who share it. */
+const OF_SESSIONS = new Set(['logging/setLevel', 'resources/subscribe', 'resources/unsubscribe'])
 
 /** What a stdio upstream needs beside its configuration. */
 export interface StdioUpstreamParts extends ChildParts {
@@ -34,6 +44,8 @@ export class StdioUpstream implements Upstream {
   readonly #config: StdioUpstreamConfig
   readonly #parts: StdioUpstreamParts
   readonly #front: SdkFront
+  readonly #sessions: StdioSessions
+  readonly #watched: WatchedResources
   readonly #retired = new Set<ChildServer>()
   readonly #pause: RestartPause
   #current: ChildServer | undefined
@@ -49,6 +61,10 @@ export class StdioUpstream implements Upstream {
     this.#config = config
     this.#parts = parts
     this.#pause = new RestartPause(() => parts.world.monotonicMs())
+    this.#sessions = new StdioSessions(config, parts)
+    this.#watched = new WatchedResources((error) =>
+      parts.report(`a resource of "${config.name}" is not watched`, error),
+    )
     this.#front = new SdkFront((error) => parts.report(`"${config.name}" could not be served`, error))
     this.#follow = setInterval(() => this.#followRotation(), FOLLOW_MS)
     this.#follow.unref()
@@ -58,14 +74,16 @@ export class StdioUpstream implements Upstream {
     return `${this.name}/${tool}`
   }
 
-  credentials(): readonly CredentialUse[] {
-    return this.#current?.uses ?? this.#parts.loader.uses(this.#config.credentials)
+  credentials(_tool?: string, session?: string): readonly CredentialUse[] {
+    return (
+      this.#sessions.credentials(session) ?? this.#current?.uses ?? this.#parts.loader.uses(this.#config.credentials)
+    )
   }
 
   /** The versions that processes hold now. */
   get holding(): readonly CredentialUse[] {
     const running = [...this.#retired, ...(this.#current === undefined ? [] : [this.#current])]
-    return running.flatMap(({ uses }) => uses)
+    return [...running.flatMap(({ uses }) => uses), ...this.#sessions.holding]
   }
 
   /** Holds that the credentials can be used. @throws {VaultError} as `lease` */
@@ -85,30 +103,62 @@ export class StdioUpstream implements Upstream {
   }
 
   async exchange(request: UpstreamRequest): Promise<UpstreamAnswer> {
+    const answer = this.#sessions.has(request) ? await this.#sessions.exchange(request) : undefined
+    if (answer !== undefined) return answer
     const child = await this.#ready()
     request.checkAgain()
     const plain = plainCall(request)
     if (plain !== undefined) return this.#callPlainly(child, plain, request)
+    const uris = child.canWatch ? listenedUris(request.frame) : []
+    const release = uris.length === 0 ? () => {} : await this.#watched.add(uris, child)
+    try {
+      const { body, ...head } = await this.#translate(child, request)
+      if (body.type === 'events') return { ...head, body: { ...body, events: whileOpen(body.events, release) } }
+      release()
+      return { ...head, body }
+    } catch (error) {
+      release()
+      throw error
+    }
+  }
+
+  #translate(child: ChildServer, request: UpstreamRequest): Promise<UpstreamAnswer> {
     let failure: unknown
-    const server = child.createServer(async (message, context) => {
+    const { frame, headers } = request
+    const isOfModern = isModern(frame?.params)
+    const ask: Parameters<ChildServer['createServer']>[0] = async ({ method, params }, { mcpReq }) => {
+      if (OF_SESSIONS.has(method)) throw new RpcError(RPC_CODES.unknownMethod, 'Method not found: it takes a session')
+      // The SDK has taken out who the client is, what it can do and what it has answered; a child of that protocol is told.
+      const whole = isOfModern && !child.isLegacy ? { ...frame?.params } : params
       try {
-        return await child.ask(withTrace(message, request), context.mcpReq)
+        const result = await child.ask({ method, params: withTrace(whole, headers) }, mcpReq)
+        return isOfModern ? result : this.#complete(result)
       } catch (error) {
         if (error instanceof VaultError) failure = error
         throw error
       }
-    })
-    return this.#front.exchange(request, server, () => failure)
+    }
+    return this.#front.exchange(request, child.createServer(ask, isOfModern), () => failure)
   }
 
   async #callPlainly(child: ChildServer, frame: Frame, request: UpstreamRequest): Promise<UpstreamAnswer> {
-    const message = { method: 'tools/call', params: { ...frame.params } }
+    const message = { method: 'tools/call', params: withTrace({ ...frame.params }, request.headers) }
     try {
-      return plainResult(frame, await child.ask(withTrace(message, request), { signal: request.signal }))
+      return plainResult(frame, this.#complete(await child.ask(message, { signal: request.signal })))
     } catch (error) {
       if (error instanceof VaultError || request.signal.aborted) throw error
       return plainError(frame, error)
     }
+  }
+
+  /** A client of the older protocol cannot be asked in an answer. @throws {RpcError} if it is asked all the same */
+  #complete(result: Record<string, unknown>): Record<string, unknown> {
+    if (result.resultType !== 'input_required') return result
+    throw new RpcError(RPC_CODES.upstream, `"${this.name}" asks the client what its protocol cannot carry`)
+  }
+
+  endStreams(): void {
+    this.#sessions.endStreams()
   }
 
   async close(graceMs: number): Promise<void> {
@@ -116,11 +166,12 @@ export class StdioUpstream implements Upstream {
     clearInterval(this.#follow)
     clearTimeout(this.#restart)
     await this.#front.close()
+    const sessions = this.#sessions.close(graceMs)
     const starting = await this.#starting?.catch(() => undefined)
     const current = this.#current
     this.#current = undefined
     const children = new Set([...this.#retired, current, starting].filter((child) => child !== undefined))
-    await Promise.all([...children].map((child) => child.retire(graceMs)))
+    await Promise.all([sessions, ...[...children].map((child) => child.retire(graceMs))])
   }
 
   /** Gives the process that takes new requests. */
@@ -172,6 +223,7 @@ export class StdioUpstream implements Upstream {
       this.#isLegacy = child.isLegacy
       const before = this.#current
       this.#current = child
+      this.#watched.moveTo(child)
       this.#parts.onHolding()
       if (before !== undefined) void this.#retire(before)
       return child
@@ -188,8 +240,10 @@ export class StdioUpstream implements Upstream {
     const start = async (isLegacy: boolean): Promise<ChildServer> => {
       let child: ChildServer | undefined
       const onEnd = (how: string): void => this.#ended(child, how, startedMs)
-      const onListChanged = (list: ChangedList): void => this.#front.notify[`${list}Changed`]()
-      child = await ChildServer.start(this.#config, this.#parts, { isLegacy, onEnd, onListChanged })
+      const { notify } = this.#front
+      const onListChanged = (list: ChangedList): void => notify[`${list}Changed`]()
+      const onUpdated = (uri: string): void => notify.resourceUpdated(uri)
+      child = await ChildServer.start(this.#config, this.#parts, { isLegacy, onEnd, onListChanged, onUpdated })
       return child
     }
     if (this.#isLegacy) return start(true)
@@ -226,11 +280,10 @@ export class StdioUpstream implements Upstream {
   }
 }
 
-/** A trace that came in a header goes on in the message (specification, "Trace context"). */
-function withTrace(message: AskedMessage, { headers }: UpstreamRequest): AskedMessage {
-  const { traceparent, tracestate } = headers
-  const meta = (message.params?._meta ?? {}) as Readonly<Record<string, unknown>>
-  if (traceparent === undefined || 'traceparent' in meta) return message
-  const trace = { traceparent, ...(tracestate !== undefined && { tracestate }) }
-  return { ...message, params: { ...message.params, _meta: { ...trace, ...meta } } }
+/** The resources that a client of the protocol without sessions wants to hear of. */
+function listenedUris(frame: Frame | undefined): readonly string[] {
+  if (frame?.method !== 'subscriptions/listen' || !isModern(frame.params)) return []
+  const wanted = frame.params?.notifications as Readonly<Record<string, unknown>> | undefined
+  const uris = wanted?.resourceSubscriptions
+  return Array.isArray(uris) ? [...new Set(uris.filter((uri) => typeof uri === 'string'))] : []
 }

@@ -9,3 +9,16 @@ export function traceOf(params: Frame['params'], headers: Readonly<Record<string
   const text = typeof inBody === 'string' ? inBody : headers.traceparent
   return text === undefined ? undefined : TRACEPARENT.exec(text)?.[1]
 }
+
+type Params = Readonly<Record<string, unknown>>
+
+/** Gives params with the trace of the headers, where they have none of their own; else as they are. */
+export function withTrace<T extends Params | undefined>(
+  params: T,
+  { traceparent, tracestate }: Readonly<Record<string, string | undefined>>,
+): T | Record<string, unknown> {
+  const meta = (params?._meta ?? {}) as Params
+  if (traceparent === undefined || 'traceparent' in meta) return params
+  const trace = { traceparent, ...(tracestate !== undefined && { tracestate }) }
+  return { ...params, _meta: { ...trace, ...meta } }
+}

@@ -79,6 +79,11 @@ export class UpstreamSet {
     return dropped.map(({ upstream }) => upstream)
   }
 
+  /** Ends the streams of the servers' own messages. */
+  endStreams(): void {
+    for (const { upstream } of this.#members.values()) upstream.endStreams?.()
+  }
+
   /** Ends all, at the latest after `graceMs`. */
   async close(graceMs: number): Promise<void> {
     await Promise.all([...this.#members.values()].map(({ upstream }) => upstream.close(graceMs)))

@@ -74,7 +74,7 @@ export interface Upstream {
   /** How tokens name one of its tools: `UPSTREAM/tool`, or a builtin's bare name. */
   tokenTool(tool: string): string
   /** The credentials that the next request would use; nothing is decrypted for this. @throws {VaultError} */
-  credentials(tool?: string): readonly CredentialUse[]
+  credentials(tool?: string, session?: string): readonly CredentialUse[]
   /**
    * Carries a request. The intent stands in the audit log by now, and the token's budgets are spent.
    *
@@ -88,6 +88,8 @@ export interface Upstream {
   readonly speaksFirst?: boolean
   /** Gets ready before the first request; what goes wrong is reported. */
   begin?(): void
+  /** Ends the streams of the server's own messages: nothing new is taken any more, and they would be waited for. */
+  endStreams?(): void
   /** Ends what is open, at the latest after `graceMs`. */
   close(graceMs: number): Promise<void>
 }

@@ -2,8 +2,8 @@
  * A program that speaks MCP over stdio and does what a test asks it to: `node child-program.mjs both|legacy|modern`.
  * Tools: `echo`, `who` (its pid and value), `wait` (ms), `crash`, `hang`, `flood` (stderr), `chatter` (stdout), `env`,
  * `ask` (the client's model), `confirm` (the client's user, as the era does it), `roots`, `state` (what it was told of
- * levels and subscriptions, and which calls were cancelled), `touch` (a resource, all lists), `meta`, and `leak`, which
- * gives its value away in one place and in all forms. The prompt `leak` and the resource `leak://it` do so too.
+ * levels and subscriptions, and which calls were cancelled), `touch` (a resource, all lists), `meta`,
+ * `odd` (asks whether or not that can be carried), and `leak`, which gives its value away in one place and in all forms. The prompt `leak` and the resource `leak://it` do so too.
  */
 
 import { setTimeout as wait } from 'node:timers/promises'
@@ -103,6 +103,11 @@ const TOOLS = {
     const params = { level: 'info', data: `touched ${uri}` }
     if (era !== 'modern') await mcpReq.notify({ method: 'notifications/message', params })
     return text('touched')
+  },
+  odd: (_, { mcpReq }) => {
+    const result = { resultType: 'input_required', requestState: 'asked' }
+    process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', id: mcpReq.id, result })}\n`)
+    return text('too late')
   },
   meta: (_, { mcpReq }) => text(mcpReq._meta ?? {}),
   leak: ({ where }, context, server) => LEAKS[where](context, server),

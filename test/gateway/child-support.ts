@@ -3,6 +3,7 @@
 import { fileURLToPath } from 'node:url'
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import { onTestFinished } from 'vitest'
+import type { TokenOptions } from '../../src/tokens/change.js'
 import { GatewayWorld } from './gateway-support.js'
 
 /** The test program. */
@@ -30,15 +31,22 @@ export async function withProgram(
   return world
 }
 
+interface ClientOptions {
+  readonly path?: string
+  readonly tools?: readonly string[]
+  readonly methods?: TokenOptions['methods']
+  readonly capabilities?: object
+}
+
 /** The SDK's own client, connected through the gateway. */
 export async function connect(
   world: GatewayWorld,
   era: Era,
-  { path = '/mcp/notes', tools = ['*'] }: { readonly path?: string; readonly tools?: readonly string[] } = {},
+  { path = '/mcp/notes', tools = ['*'], methods = ['tools'], capabilities = {} }: ClientOptions = {},
 ): Promise<Client> {
-  const token = await world.token({ tools })
+  const token = await world.token({ tools, methods })
   const mode = era === 'modern' ? { pin: '2026-07-28' } : 'legacy'
-  const client = new Client({ name: 'test', version: '1' }, { versionNegotiation: { mode } })
+  const client = new Client({ name: 'test', version: '1' }, { versionNegotiation: { mode }, capabilities })
   const requestInit = { headers: { authorization: `Bearer ${token}` } }
   await client.connect(new StreamableHTTPClientTransport(new URL(`${world.origin}${path}`), { requestInit }))
   onTestFinished(() => client.close())

@@ -61,6 +61,13 @@ export function sendResult(received: Received, response: ServerResponse, result:
 /** The credential that test gateways put in. */
 export const NOTES_KEY = 'sk_live_notes/key+1 of "the" tests'
 
+interface PostOptions {
+  readonly token?: string
+  readonly headers?: Record<string, string>
+  readonly path?: string
+  readonly signal?: AbortSignal
+}
+
 /** A gateway over a vault with one credential, `notes_key`. */
 export class GatewayWorld {
   readonly vault: VaultWorld
@@ -179,7 +186,7 @@ export class GatewayWorld {
   }
 
   /** Posts to an upstream; text is sent as it is. */
-  async post(message: unknown, options: { token?: string; headers?: Record<string, string>; path?: string } = {}) {
+  async post(message: unknown, options: PostOptions = {}) {
     return fetch(`${this.origin}${options.path ?? '/mcp/notes'}`, {
       method: 'POST',
       headers: {
@@ -188,6 +195,7 @@ export class GatewayWorld {
         ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
         ...options.headers,
       },
+      ...(options.signal !== undefined && { signal: options.signal }),
       body: typeof message === 'string' || message instanceof Uint8Array ? message : JSON.stringify(message),
     })
   }
