@@ -1,6 +1,7 @@
 import { VaultError } from '../errors.js'
 import { SEARCH_DIGEST, SEARCH_TOOL } from '../search/definition.js'
 import type { ToolDigest } from '../tokens/digest.js'
+import { isAllOfServer } from '../tokens/tool-name.js'
 import type { Context } from './context.js'
 import { configPlace } from './gateway-config.js'
 import type { Opened } from './open-vault.js'
@@ -19,7 +20,7 @@ export async function pinTools(
   const names = [...new Set(tools)]
   const own: readonly ToolDigest[] = names.includes(SEARCH_TOOL) ? [[SEARCH_TOOL, SEARCH_DIGEST]] : []
   const others = names.filter((name) => name !== SEARCH_TOOL)
-  const strange = others.find((name) => !/^[a-z0-9-]+\/./.test(name))
+  const strange = others.find((name) => !/^[a-z0-9-]+\/./.test(name) || isAllOfServer(name))
   if (strange !== undefined) {
     throw new VaultError('INPUT', `cannot pin "${strange}": its definition is not known here`, {
       hints: [`name the tools; ${SEARCH_TOOL} can be pinned, and SERVER/tool of the gateway's servers`],

@@ -40,6 +40,10 @@ export class BuiltinUpstream implements Upstream {
     this.#front = new SdkFront(parts.report)
   }
 
+  get allTools(): string {
+    return SEARCH_TOOL
+  }
+
   tokenTool(tool: string): string {
     return tool
   }

@@ -1,5 +1,6 @@
-import { ANY_TOOL, type TokenScope } from '../tokens/caveats.js'
+import type { TokenScope } from '../tokens/caveats.js'
 import { digestTool } from '../tokens/digest.js'
+import { ANY_TOOL, coversTool } from '../tokens/tool-name.js'
 import type { Frame } from './frame.js'
 import type { ServerEvent } from './upstream.js'
 
@@ -46,7 +47,7 @@ function filterTools(json: string, { scope, tokenTool }: ListFilter): string {
 function isSeen(tool: unknown, { tools, digests }: TokenScope, tokenTool: (tool: string) => string): boolean {
   if (!isMembers(tool) || typeof tool.name !== 'string') return false
   const name = tokenTool(tool.name)
-  if (!tools.includes(ANY_TOOL) && !tools.includes(name)) return false
+  if (!coversTool(tools, name)) return false
   const pins = digests.filter(([pinned]) => pinned === name)
   const digest = pins.length === 0 ? undefined : digestTool({ ...tool, name: tool.name })
   return pins.every(([, pinned]) => pinned === digest)

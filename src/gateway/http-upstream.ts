@@ -48,6 +48,10 @@ export class HttpUpstream implements Upstream {
     })
   }
 
+  get allTools(): string {
+    return `${this.name}/*`
+  }
+
   tokenTool(tool: string): string {
     return `${this.name}/${tool}`
   }

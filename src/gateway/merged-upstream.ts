@@ -5,6 +5,7 @@
 
 import { Client, type FetchLike, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import { VaultError } from '../errors.js'
+import { ANY_TOOL } from '../tokens/tool-name.js'
 import { parseFrame } from './frame.js'
 import { RPC_CODES, RpcError } from './rpc.js'
 import { createServer, SdkFront } from './sdk-front.js'
@@ -39,6 +40,10 @@ export class MergedUpstream implements Upstream {
     this.#members = members
     this.#report = report
     this.#front = new SdkFront((error) => report('the merged servers could not be served', error))
+  }
+
+  get allTools(): string {
+    return ANY_TOOL
   }
 
   tokenTool(tool: string): string {

@@ -1,9 +1,11 @@
 /** `mcpvault serve NAME --stdio` and `mcpvault connect NAME`: one server for one client, over stdin and stdout. */
 
 import { standingToken } from '../tokens/standing.js'
+import { ANY_TOOL } from '../tokens/tool-name.js'
 import type { ConfigPlace } from './config-file.js'
 import { GatewayCore, type ServeWorld } from './core.js'
 import { serveStdio } from './stdio-front.js'
+import type { Upstream } from './upstream.js'
 
 /** How long requests may go on after a signal to end. */
 const DRAIN_MS = 10_000
@@ -35,7 +37,7 @@ export async function runStdio(options: ServeStdioOptions, world: StdioWorld): P
   const upstream = core.upstreams.find(name)
   try {
     if (upstream === undefined) return
-    const tools = typeof token === 'object' ? (token.tools ?? ['*']).map((tool) => qualify(tool, upstream)) : []
+    const tools = typeof token === 'object' ? toolsOf(token.tools, upstream) : []
     const ownToken = onePending(() => standingToken(core.loader.tokenAccess(), { use: `connect:${name}`, tools }))
     await serveStdio(
       {
@@ -64,7 +66,8 @@ function onePending<T>(run: () => Promise<T>): () => Promise<T> {
   }
 }
 
-/** Tools of the one server may be named as it names them. */
-function qualify(tool: string, upstream: { tokenTool(tool: string): string }): string {
-  return tool === '*' || tool.includes('/') ? tool : upstream.tokenTool(tool)
+/** Tools of the one server may be named as it names them; without a name they are all of that server. */
+function toolsOf(tools: readonly string[] | undefined, upstream: Upstream): readonly string[] {
+  if (tools === undefined) return [upstream.allTools]
+  return tools.map((tool) => (tool === ANY_TOOL || tool.includes('/') ? tool : upstream.tokenTool(tool)))
 }

@@ -61,6 +61,10 @@ export class StdioRelay implements Upstream {
     this.#follow.unref()
   }
 
+  get allTools(): string {
+    return `${this.name}/*`
+  }
+
   tokenTool(tool: string): string {
     return `${this.name}/${tool}`
   }

@@ -70,6 +70,10 @@ export class StdioUpstream implements Upstream {
     this.#follow.unref()
   }
 
+  get allTools(): string {
+    return `${this.name}/*`
+  }
+
   tokenTool(tool: string): string {
     return `${this.name}/${tool}`
   }

@@ -73,6 +73,8 @@ export interface Upstream {
   readonly place: string
   /** How tokens name one of its tools: `UPSTREAM/tool`, or a builtin's bare name. */
   tokenTool(tool: string): string
+  /** How tokens name all of its tools, also those that are added later. */
+  readonly allTools: string
   /** The credentials that the next request would use; nothing is decrypted for this. @throws {VaultError} */
   credentials(tool?: string, session?: string): readonly CredentialUse[]
   /**

@@ -4,7 +4,7 @@ import { parseTimestamp } from '../timestamp.js'
 import { type ArgumentRule, isArgumentRule, MAX_RULES } from './argument-rules.js'
 import { isToolDigest, MAX_DIGESTS, type ToolDigest } from './digest.js'
 import { formatRate, parseRate, type Rate } from './rate.js'
-import { isToolName } from './tool-name.js'
+import { ANY_TOOL, intersectTools, isToolEntry } from './tool-name.js'
 
 /** The MCP features and gateway endpoints that a token can be limited to. */
 export const METHODS = ['tools', 'resources', 'prompts', 'completion', 'metrics', 'introspect'] as const
@@ -12,13 +12,10 @@ export const METHODS = ['tools', 'resources', 'prompts', 'completion', 'metrics'
 /** One of {@link METHODS}. */
 export type Method = (typeof METHODS)[number]
 
-/** Stands for every tool; only `token create` writes it. */
-export const ANY_TOOL = '*'
-
 /** One restriction. No caveat grants anything: each only narrows, since whoever holds a token can append one. */
 export type Caveat =
   | { readonly type: 'methods'; readonly methods: readonly Method[] }
-  /** Exact names, `UPSTREAM/tool` or a bare builtin, or {@link ANY_TOOL}. */
+  /** Exact names, `UPSTREAM/tool` or a bare builtin; `UPSTREAM/*`; or {@link ANY_TOOL}. */
   | { readonly type: 'tools'; readonly tools: readonly string[] }
   /** Expiry, in whole seconds given as milliseconds since the epoch. */
   | { readonly type: 'before'; readonly epochMs: number }
@@ -34,7 +31,7 @@ export type Caveat =
 /** What several caveats leave over. */
 export interface TokenScope {
   readonly methods: readonly Method[]
-  /** Exact names, or {@link ANY_TOOL} alone. */
+  /** Exact names and `UPSTREAM/*`, or {@link ANY_TOOL} alone. */
   readonly tools: readonly string[]
   /** Milliseconds since the epoch; undefined where no caveat sets an end. */
   readonly beforeMs: number | undefined
@@ -171,15 +168,6 @@ function narrowScope(scope: TokenScope, caveat: Caveat): TokenScope {
     case 'digest':
       return { ...scope, digests: [...scope.digests, ...caveat.digests] }
   }
-}
-
-function intersectTools(left: readonly string[], right: readonly string[]): readonly string[] {
-  if (left.includes(ANY_TOOL)) return right.includes(ANY_TOOL) ? [ANY_TOOL] : [...new Set(right)]
-  return right.includes(ANY_TOOL) ? left : left.filter((tool) => right.includes(tool))
-}
-
-function isToolEntry(value: unknown): value is string {
-  return typeof value === 'string' && (value === ANY_TOOL || isToolName(value))
 }
 
 function isListOf<T>(value: unknown, isItem: (item: unknown) => item is T): value is T[] {

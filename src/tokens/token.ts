@@ -21,7 +21,6 @@ import {
 import { VaultError } from '../errors.js'
 import { type ArgumentRule, MAX_RULES } from './argument-rules.js'
 import {
-  ANY_TOOL,
   type Caveat,
   encodeCaveat,
   intersectCaveats,
@@ -33,7 +32,7 @@ import {
 } from './caveats.js'
 import { MAX_DIGESTS, type ToolDigest } from './digest.js'
 import type { Rate } from './rate.js'
-import { isToolName } from './tool-name.js'
+import { ANY_TOOL, coversTool, isAllOfServer, isToolName } from './tool-name.js'
 
 /** What every token starts with, so that secret scanners know it. */
 export const TOKEN_PREFIX = 'mcpv_'
@@ -141,16 +140,16 @@ export function toolsCaveat(tools: readonly string[]): Caveat {
   const names = [...new Set(tools)]
   if (names.length === 0) throw new VaultError('INPUT', 'cannot limit a token to no tool at all')
   if (names.length === 1 && names[0] === ANY_TOOL) return { type: 'tools', tools: names }
-  const odd = names.find((name) => !isToolName(name))
+  const odd = names.find((name) => !isToolName(name) && !isAllOfServer(name))
   if (odd === undefined) return { type: 'tools', tools: names }
   throw new VaultError('INPUT', `cannot limit a token to "${odd}": that is no tool's name`, {
-    hints: ['names are exact, such as web_search or github/get_issue; there are no patterns'],
+    hints: ['names are exact, such as web_search or github/get_issue; github/* is all of that server'],
   })
 }
 
 /** Holds that rules are about tools that a token may call. @throws {VaultError} INPUT */
 export function checkRuleTools(rules: readonly ArgumentRule[], tools: readonly string[], action: string): void {
-  const odd = rules.find(([tool]) => !tools.includes(ANY_TOOL) && !tools.includes(tool))
+  const odd = rules.find(([tool]) => !coversTool(tools, tool))
   if (odd === undefined) return
   throw new VaultError('INPUT', `cannot ${action} token: a rule is about "${odd[0]}", which it may not call`, {
     hints: [`it may call ${tools.join(', ')}`],

@@ -1,11 +1,12 @@
 import type { Secret } from '../secret.js'
 import { type Arguments, keepsRule } from './argument-rules.js'
-import { ANY_TOOL, type Caveat, type Method, type TokenScope } from './caveats.js'
+import type { Caveat, Method, TokenScope } from './caveats.js'
 import { authenticate, type Counter, type GenuineToken } from './genuine.js'
 import type { RateLimit } from './rate.js'
 import type { TokenRecord } from './record-line.js'
 import type { SignatureCache } from './signature-cache.js'
 import { decodeToken } from './token.js'
+import { coversTool } from './tool-name.js'
 
 /** What a token is asked to allow. */
 export type TokenRequest =
@@ -195,7 +196,7 @@ function judgeCaveat(caveat: Caveat, { method, tool, args, digest }: TokenReques
     case 'methods':
       return caveat.methods.includes(method) ? undefined : refuse('method', caveat)
     case 'tools': {
-      const isAllowed = tool === undefined || caveat.tools.includes(ANY_TOOL) || caveat.tools.includes(tool)
+      const isAllowed = tool === undefined || coversTool(caveat.tools, tool)
       return isAllowed ? undefined : refuse('tool', caveat)
     }
     case 'args': {

@@ -1,6 +1,9 @@
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { readDigests } from '../../src/gateway/read-digests.js'
+import { intersectCaveats } from '../../src/tokens/caveats.js'
+import { TokenRecords } from '../../src/tokens/records.js'
+import { openVault } from '../../src/vault/open.js'
 import { callText, withProgram } from './child-support.js'
 import { GatewayWorld, NOTES_KEY, startUpstream } from './gateway-support.js'
 import { ProgramHome } from './program-support.js'
@@ -53,8 +56,17 @@ describe('connect', () => {
     })
     const world = await GatewayWorld.create()
     await world.configure({ mcpServers: { notes: { url: `${upstream.url}/mcp` } } })
-    const client = await connectStdio(world, { tools: ['read'] }, { era: 'legacy' })
+    const client = await connectStdio(world, { tools: undefined }, { era: 'legacy' })
     expect(await callText(client, 'read')).toBe('streamed')
+  })
+
+  it('makes a token for all tools of that server, and for no other, where none are named', async () => {
+    const world = await withProgram('legacy')
+    const client = await connectStdio(world, { tools: undefined }, { era: 'legacy' })
+    expect(await callText(client, 'echo', { value: 1 })).toBe('1')
+    const records = TokenRecords.open(world.vault.access().store, openVault(world.vault.access()))
+    expect(records.all().map(({ caveats }) => intersectCaveats(caveats).tools)).toEqual([['notes/*']])
+    records.close()
   })
 
   it('reaches a gateway elsewhere with a token and without a vault', async () => {

@@ -48,7 +48,7 @@ class LineTransport implements Transport {
 /** A client of `serve NAME --stdio`, or of `connect NAME` where the tools of its token are named. */
 export async function connectStdio(
   world: GatewayWorld,
-  token: string | { readonly tools: readonly string[] },
+  token: string | { readonly tools: readonly string[] | undefined },
   options: StdioClientOptions,
 ): Promise<Client> {
   const transport = new LineTransport(options.onLine)

@@ -11,6 +11,7 @@ describe('parseCaveat', () => {
     ['{"methods":["resources","metrics"]}', { type: 'methods', methods: ['resources', 'metrics'] }],
     ['{"tools":["web_search","github/get_issue"]}', { type: 'tools', tools: ['web_search', 'github/get_issue'] }],
     ['{"tools":["*"]}', { type: 'tools', tools: ['*'] }],
+    ['{"tools":["github/*"]}', { type: 'tools', tools: ['github/*'] }],
     ['{"before":"2026-11-22T19:00:00Z"}', { type: 'before', epochMs: Date.UTC(2026, 10, 22, 19) }],
     [
       '{"args":[["web_search","num_results","<=",5],["web_search","query","prefix","site:"]]}',

@@ -1,16 +1,10 @@
 import type { Command } from 'commander'
 import { VaultError } from '../../errors.js'
 import type { ArgumentRule } from '../../tokens/argument-rules.js'
-import {
-  ANY_TOOL,
-  type Caveat,
-  caveatToJson,
-  formatBefore,
-  intersectCaveats,
-  type Method,
-} from '../../tokens/caveats.js'
+import { type Caveat, caveatToJson, formatBefore, intersectCaveats, type Method } from '../../tokens/caveats.js'
 import { createToken, DEFAULT_TTL_SECONDS } from '../../tokens/change.js'
 import type { Rate } from '../../tokens/rate.js'
+import { ANY_TOOL } from '../../tokens/tool-name.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
