@@ -1,5 +1,6 @@
 /**
- * The audit log, `mcp_audit.jsonl`: one JSON line before anything is decrypted for a request, one with its result.
+ * The audit log, `mcp_audit.jsonl`: one JSON line before anything is decrypted for a request or for a program that is
+ * started, one with its result.
  *
  * Lines are handed to the kernel before the call goes on, not synced one by one: a killed process loses none, a power cut
  * the last ones. Arguments and results are never written.
@@ -46,6 +47,9 @@ export interface AuditRefusal {
   readonly trace?: string | undefined
 }
 
+/** A program that is about to be started with credentials in its environment. */
+export type AuditStart = Pick<AuditIntent, 'upstream' | 'place' | 'credentials'>
+
 /** Where the log is, and the clock. */
 export interface AuditOptions {
   readonly path: string
@@ -75,13 +79,19 @@ export class AuditLog {
    * @throws {VaultError} IO, UNSAFE if it cannot be written: then nothing may be decrypted.
    */
   intent(intent: AuditIntent): string {
-    this.#calls += 1
-    const id = `${this.#run}-${this.#calls}`
-    this.#write('call', { id, ...intent })
-    return id
+    return this.#begin('call', intent)
   }
 
-  /** Records how a request ended. @throws {VaultError} IO, UNSAFE */
+  /**
+   * Records that a program is about to be started; gives the id that its end is recorded under, as a result.
+   *
+   * @throws {VaultError} IO, UNSAFE if it cannot be written: then nothing may be decrypted, and nothing started.
+   */
+  start(start: AuditStart): string {
+    return this.#begin('start', start)
+  }
+
+  /** Records how a request or a program ended. @throws {VaultError} IO, UNSAFE */
   result(id: string, result: AuditResult): void {
     this.#write('result', { id, ...result })
   }
@@ -110,6 +120,13 @@ export class AuditLog {
   reopen(): void {
     if (this.#fd !== undefined) closeSync(this.#fd)
     this.#fd = undefined
+  }
+
+  #begin(event: string, members: object): string {
+    this.#calls += 1
+    const id = `${this.#run}-${this.#calls}`
+    this.#write(event, { id, ...members })
+    return id
   }
 
   #write(event: string, members: object): void {

@@ -1,10 +1,12 @@
 /** A child process with the credentials that it was started with, as the transport of the SDK's client. */
 
+import { basename } from 'node:path'
 import type { JSONRPCMessage, Transport } from '@modelcontextprotocol/client'
 import { VaultError } from '../errors.js'
 import { childEnvironment } from '../exec/environment.js'
 import { SecretForms } from '../redact/find.js'
 import { Secret } from '../secret.js'
+import type { AuditLog } from './audit.js'
 import { Child, type ProcessGroup } from './child-process.js'
 import { ChildStderr } from './child-stderr.js'
 import type { StdioUpstreamConfig } from './config.js'
@@ -29,6 +31,7 @@ export interface ChildWorld {
 /** What a child is started with. */
 export interface ChildParts {
   readonly loader: CredentialLoader
+  readonly audit: Pick<AuditLog, 'start' | 'result'>
   readonly onLeak: LeakListener
   readonly log: ChildLog
   readonly world: ChildWorld
@@ -53,15 +56,27 @@ export class ChildLink implements Transport {
   readonly #parts: ChildParts
   readonly #forms: SecretForms
   readonly #stderr: ChildStderr
+  readonly #startMs: number
+  /** Undefined once its end stands in the audit log. */
+  #auditId: string | undefined
   #oddLines = 0
 
-  /** @throws {VaultError} as `lease` */
+  /** @throws {VaultError} IO, UNSAFE if the start cannot be recorded, and as `lease` */
   constructor(config: StdioUpstreamConfig, parts: ChildParts) {
-    const lease = parts.loader.lease(config.credentials, { onLeak: parts.onLeak })
+    const { loader, audit, onLeak, world } = parts
+    const [upstream, place] = [config.name, basename(config.command)]
+    this.#startMs = world.monotonicMs()
+    this.#auditId = audit.start({ upstream, place, credentials: loader.uses(config.credentials) })
     this.#config = config
-    this.#lease = lease
     this.#parts = parts
-    const secrets = config.credentials.map((name) => Secret.fromText(lease.value(name)))
+    try {
+      this.#lease = loader.lease(config.credentials, { onLeak })
+    } catch (error) {
+      this.failure = error
+      this.#recordEnd()
+      throw error
+    }
+    const secrets = config.credentials.map((name) => Secret.fromText(this.#lease.value(name)))
     this.#forms = new SecretForms(secrets)
     for (const secret of secrets) secret.wipe()
     this.#stderr = this.#readStderr()
@@ -115,6 +130,23 @@ export class ChildLink implements Transport {
   release(): void {
     this.#lease.release()
     this.#forms.wipe()
+    this.#recordEnd()
+  }
+
+  /** The credentials have been in its hands until now. */
+  #recordEnd(): void {
+    const id = this.#auditId
+    if (id === undefined) return
+    this.#auditId = undefined
+    const { audit, log, world } = this.#parts
+    const { failure } = this
+    const reason = failure instanceof VaultError ? failure.message : this.how
+    const outcome = failure === undefined && !this.hasEndedItself ? 'ok' : 'failed'
+    try {
+      audit.result(id, { outcome, reason, ms: Math.round(world.monotonicMs() - this.#startMs) })
+    } catch {
+      log.warn(`the end of "${this.#config.name}" could not be recorded in the audit log`)
+    }
   }
 
   #fill(variable: string, template: StdioUpstreamConfig['env'][number][1]): string {

@@ -77,6 +77,7 @@ export class GatewayCore {
     this.#leaks = new LeakRecorder({ access, loader, audit, metrics, log })
     this.upstreams = new UpstreamSet({
       loader,
+      audit,
       onLeak: (upstream) => (use) => this.#leaks.record(upstream, use),
       log,
       report: log.report,
@@ -89,8 +90,9 @@ export class GatewayCore {
 
   /** Reads the configuration and gets ready. @throws {VaultError} whatever keeps it from serving */
   async start(): Promise<void> {
-    this.#configure()
+    // Before anything is decrypted, be it only to see whether it can be used.
     this.audit.prepare()
+    this.#configure()
     const { command, config } = this.#options
     this.#holder = await registerHolder(this.#world.access, { command, credentials: this.#holding() }, config.host)
     this.loader.onReopened = () => this.#noteHolding()

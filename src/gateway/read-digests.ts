@@ -2,6 +2,7 @@
 
 import { VaultError } from '../errors.js'
 import { digestTool, type ToolDigest } from '../tokens/digest.js'
+import type { AuditIntent } from './audit.js'
 import type { ConfigPlace } from './config-file.js'
 import { GatewayCore, type ServeWorld } from './core.js'
 import { listTools } from './merged-upstream.js'
@@ -27,8 +28,7 @@ export async function readDigests(
       const { name, place } = upstream
       const credentials = upstream.credentials()
       const intent = { token: '', upstream: name, place, method: 'tools/list', tool: undefined, credentials }
-      core.audit.intent({ ...intent, request: undefined, trace: undefined })
-      const listed = await listTools(upstream)
+      const listed = await recorded(core, intent, () => listTools(upstream))
       for (const tool of tools.filter((one) => serverOf(one) === server)) {
         const found = listed.find((one) => upstream.tokenTool(String(one.name)) === tool)
         const digest = found && digestTool({ ...found, name: String(found.name) })
@@ -41,6 +41,22 @@ export async function readDigests(
     }
   }
   return digests
+}
+
+/** Records a request that no client has made, as one that a client has. */
+async function recorded<T>({ audit }: GatewayCore, intent: AuditIntent, ask: () => Promise<T>): Promise<T> {
+  const id = audit.intent(intent)
+  const startMs = performance.now()
+  const end = (outcome: 'ok' | 'failed'): void =>
+    audit.result(id, { outcome, ms: Math.round(performance.now() - startMs) })
+  try {
+    const result = await ask()
+    end('ok')
+    return result
+  } catch (error) {
+    end('failed')
+    throw error
+  }
 }
 
 function serverOf(tool: string): string {

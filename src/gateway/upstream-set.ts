@@ -1,3 +1,4 @@
+import type { AuditLog } from './audit.js'
 import { BuiltinUpstream } from './builtin-upstream.js'
 import type { ChildLog, ChildWorld } from './child-link.js'
 import type { GatewayConfig, UpstreamConfig } from './config.js'
@@ -10,6 +11,7 @@ import type { CredentialUse, Upstream } from './upstream.js'
 /** What upstreams are made with. */
 export interface UpstreamParts {
   readonly loader: CredentialLoader
+  readonly audit: AuditLog
   /** Gives who is told when an upstream gives a credential back. */
   readonly onLeak: (upstream: string) => LeakListener
   readonly log: ChildLog
