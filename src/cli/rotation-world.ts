@@ -28,7 +28,12 @@ export function rotationWorld(
     randomBytes: (length) => context.randomBytes(length),
     guardGroup: (start) => context.guardGroup(start),
     // Where JSON is expected on stderr, a program's words travel with the warnings.
-    say: options.json ? warn : (line) => stderr.write(`${visible(line)}\n`),
+    say: options.json ? warn : (line) => stderr.write(`${eraseLine(context)}${visible(line)}\n`),
     warn,
   }
+}
+
+/** A spinner may stand where a program's line is to come; it draws itself again below. */
+function eraseLine({ stderr, env }: Pick<Context, 'stderr' | 'env'>): string {
+  return stderr.isTerminal && env.TERM !== 'dumb' ? '\r\u001b[K' : ''
 }

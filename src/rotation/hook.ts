@@ -1,4 +1,4 @@
-import { programError, type RotationWorld, runProgram, showPrinted } from './programs.js'
+import { programError, type RotationWorld, runProgram } from './programs.js'
 import type { HookSpec } from './spec.js'
 
 /** The rotation that a hook runs for. */
@@ -14,8 +14,7 @@ export interface HookRequest {
  * @throws {VaultError} ROTATION if it does not exit 0.
  */
 export async function runHook(hook: HookSpec, request: HookRequest, world: RotationWorld): Promise<void> {
-  const end = await runProgram(hook, { stdin: undefined }, world)
-  showPrinted(end, { role: 'hook', secrets: [], world })
+  const end = await runProgram(hook, { stdin: undefined, showing: { role: 'hook', secrets: [], world } }, world)
   const { failure } = end
   if (failure === undefined) return
   const version = request.version === undefined ? '' : ` to version ${request.version}`

@@ -14,7 +14,6 @@ import {
   type RotationWorld,
   runProgram,
   secretMember,
-  showPrinted,
   timeLimit,
 } from './programs.js'
 import { type Argv, parseProbe, type ProbeSpec } from './spec.js'
@@ -60,9 +59,8 @@ function hintsOf({ hints }: VaultError): readonly string[] {
 async function probeByCommand(argv: Argv, request: ProbeRequest, world: RotationWorld): Promise<void> {
   const { credential, version, value } = request
   const stdin = jsonLine({ step: 'verify', credential, version, ...secretMember('value', value) })
-  const end = await runProgram(argv, { stdin }, world)
+  const end = await runProgram(argv, { stdin, showing: { role: 'probe', secrets: [value], world } }, world)
   stdin.fill(0)
-  showPrinted(end, { role: 'probe', secrets: [value], world })
   if (end.failure !== undefined) throw programError(actionOf(request), { role: 'probe', argv, reason: end.failure })
 }
 

@@ -9,9 +9,9 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { basename, isAbsolute, join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { isSystemError, VaultError } from '../errors.js'
-import { createRedactor, redactionForms } from '../redact/forms.js'
 import type { Secret } from '../secret.js'
 import type { StorageHost } from '../storage/read-file.js'
+import { LiveLines, MAX_PRINTED_BYTES, type Showing } from './printed.js'
 import type { Argv } from './spec.js'
 
 /** A program and all that it started, as far as they stayed in its process group. */
@@ -53,6 +53,8 @@ export interface ProgramRequest {
   readonly stdin: Buffer | undefined
   /** The most that it may answer on stdout, in bytes. Undefined when it answers nothing: stdout is then shown too. */
   readonly maxAnswerBytes?: number
+  /** How what it prints is shown while it runs; without it, it is kept for the caller. */
+  readonly showing?: Showing
 }
 
 /** How a program has ended. */
@@ -61,7 +63,7 @@ export interface ProgramEnd {
   readonly failure: string | undefined
   /** What it answered on stdout; the caller wipes it. */
   readonly answer: Buffer
-  /** What it printed for people; may hold secrets. */
+  /** What it printed for people and was not shown; may hold secrets. */
   readonly printed: Buffer
   /** Whether it printed more. */
   readonly isCut: boolean
@@ -70,7 +72,6 @@ export interface ProgramEnd {
 const TIMEOUT_MS = 60_000
 /** A daemon that a hook left behind may hold the pipes for ever; what the program itself wrote is there by then. */
 const DRAIN_MS = 200
-const MAX_PRINTED_BYTES = 64 * 1024
 const NOTHING = { answer: Buffer.alloc(0), printed: Buffer.alloc(0), isCut: false }
 
 /** How long a program or a call may take, in milliseconds. */
@@ -98,14 +99,17 @@ export async function runProgram(argv: Argv, request: ProgramRequest, world: Rot
     stop(`answered with more than ${maxAnswerBytes} bytes, and was ended`),
   )
   const printed = new Collector(MAX_PRINTED_BYTES)
-  printed.add(child.stderr)
-  ;(maxAnswerBytes === undefined ? printed : answer).add(child.stdout)
+  const lines = request.showing === undefined ? undefined : new LiveLines(request.showing)
+  const forPeople = lines ?? printed
+  forPeople.add(child.stderr)
+  ;(maxAnswerBytes === undefined ? forPeople : answer).add(child.stdout)
   const limitMs = timeLimit(world)
   const timer = setTimeout(() => stop(`did not end within ${limitMs / 1000} s, and was ended`), limitMs)
   try {
     // A program that closes its stdin early has read all that it wanted.
     child.stdin?.on('error', () => {}).end(request.stdin)
-    const failure = await untilEnded(child, [answer, printed])
+    const failure = await untilEnded(child, [answer, forPeople])
+    lines?.end()
     return { failure: stopped ?? failure, answer: answer.take(), printed: printed.take(), isCut: printed.isCut }
   } finally {
     clearTimeout(timer)
@@ -183,7 +187,7 @@ class Collector {
 }
 
 /** Waits until a program has ended and what it wrote is read; gives its failure in words. */
-function untilEnded(child: ChildProcess, streams: readonly Collector[]): Promise<string | undefined> {
+function untilEnded(child: ChildProcess, streams: readonly { readonly seen: number }[]): Promise<string | undefined> {
   return new Promise((resolve) => {
     let drain: NodeJS.Timeout | undefined
     const finish = (code: number | null, signal: string | null): void => {
@@ -205,30 +209,6 @@ function untilEnded(child: ChildProcess, streams: readonly Collector[]): Promise
 function endReason(code: number | null, signal: string | null): string | undefined {
   if (code === 0) return undefined
   return code === null ? `was ended by ${signal ?? 'a signal'}` : `exited with status ${code}`
-}
-
-/** Whose output is shown, and what must not be in it. */
-export interface Showing {
-  readonly role: ProgramRole
-  readonly secrets: readonly Secret[]
-  readonly world: Pick<RotationWorld, 'say'>
-}
-
-/** Shows what a program printed, line by line, without any form of the secrets. */
-export function showPrinted(end: Pick<ProgramEnd, 'printed' | 'isCut'>, { role, secrets, world }: Showing): void {
-  const redacted = createRedactor(secrets)(end.printed.toString('utf8'))
-  const text = end.isCut ? redacted.slice(0, -longestForm(secrets)) : redacted
-  end.printed.fill(0)
-  for (const line of text.split(/\r?\n/)) {
-    if (line.trim() !== '') world.say(`${role}: ${line}`)
-  }
-  if (end.isCut) world.say(`${role}: (it printed more than is shown)`)
-}
-
-/** The last of what was kept may be the beginning of a secret, which nothing recognises: so many characters are dropped. */
-function longestForm(secrets: readonly Secret[]): number {
-  const lengths = secrets.flatMap((secret) => redactionForms(secret.reveal()).map((form) => form.length))
-  return Math.max(1, ...lengths)
 }
 
 /** A program that did not do its part, and how. */

@@ -4,15 +4,8 @@ import { createRedactor } from '../redact/forms.js'
 import { Secret } from '../secret.js'
 import { MAX_VALUE_BYTES } from '../vault/vault.js'
 import { generateValue } from './generated-value.js'
-import {
-  jsonLine,
-  type ProgramEnd,
-  programError,
-  type RotationWorld,
-  runProgram,
-  secretMember,
-  showPrinted,
-} from './programs.js'
+import { jsonLine, type ProgramEnd, programError, type RotationWorld, runProgram, secretMember } from './programs.js'
+import { type Showing, showPrinted } from './printed.js'
 import type { Argv, ProviderSpec } from './spec.js'
 
 /** What a provider is told of the rotation. */
@@ -101,9 +94,9 @@ export async function revokeValue(spec: ProviderSpec, request: RevokeRequest, wo
       hints: [`mcpvault rotate --retired ${request.credential}`],
     })
   }
-  const end = await ask(spec.argv, { step: 'revoke', ...request }, { maxAnswerBytes: MAX_REVOKE_BYTES, world })
   const secrets = [request.current, request.revoked].filter((secret) => secret !== undefined)
-  showPrinted(end, { role: 'provider', secrets, world })
+  const showing: Showing = { role: 'provider', secrets, world }
+  const end = await ask(spec.argv, { step: 'revoke', ...request }, { maxAnswerBytes: MAX_REVOKE_BYTES, showing, world })
   const reason = end.failure ?? (isConfirmation(end.answer) ? undefined : 'did not answer {}, which confirms it')
   end.answer.fill(0)
   if (reason !== undefined) throw programError(action, { role: 'provider', argv: spec.argv, reason })
@@ -111,13 +104,14 @@ export async function revokeValue(spec: ProviderSpec, request: RevokeRequest, wo
 
 interface Asking {
   readonly maxAnswerBytes: number
+  readonly showing?: Showing
   readonly world: RotationWorld
 }
 
 async function ask(
   argv: Argv,
   request: RevokeRequest & { readonly step: string },
-  { maxAnswerBytes, world }: Asking,
+  { world, ...limits }: Asking,
 ): Promise<ProgramEnd> {
   const stdin = jsonLine({
     step: request.step,
@@ -129,7 +123,7 @@ async function ask(
     ...secretMember('revoked', request.revoked),
   })
   try {
-    return await runProgram(argv, { stdin, maxAnswerBytes }, world)
+    return await runProgram(argv, { stdin, ...limits }, world)
   } finally {
     stdin.fill(0)
   }
@@ -185,14 +179,18 @@ function parseObject(bytes: Buffer): Readonly<Record<string, unknown>> | undefin
   }
 }
 
-interface Showing {
+interface Created {
   readonly answer: CreatedValue | string
   readonly current: Secret | undefined
   readonly world: RotationWorld
 }
 
-/** A broken answer may hold a new value all the same, which must not be shown when stderr repeats it. */
-function showCreateOutput(end: ProgramEnd, { answer, current, world }: Showing): void {
+/**
+ * Only now is it known what must not be shown: while it ran it may have printed the new value before it answered.
+ *
+ * A broken answer may hold a new value all the same, which must not be shown when stderr repeats it.
+ */
+function showCreateOutput(end: ProgramEnd, { answer, current, world }: Created): void {
   const known = current === undefined ? [] : [current]
   if (typeof answer !== 'string') {
     showPrinted(end, { role: 'provider', secrets: [...known, answer.value], world })

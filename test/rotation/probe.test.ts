@@ -255,6 +255,24 @@ describe('a hook', () => {
     })
   })
 
+  it('is heard while it runs: a line at a time, whole ones only, without the value wherever it is cut', async () => {
+    const place = new RotationPlace()
+    const [half, rest] = [VALUE.slice(0, 9), VALUE.slice(9)]
+    place.script(
+      'probe',
+      `printf 'one\\ntwo ${half}' >&2; while [ ! -e go ]; do sleep 0.01; done; printf '${rest}.\\n\\303' >&2
+      while [ ! -e on ]; do sleep 0.01; done; printf '\\244 end' >&2`,
+    )
+    const touch = (name: string): void => writeFileSync(join(place.directory, name), '')
+    const said: string[] = []
+    const say = (line: string): void => {
+      said.push(line)
+      touch(said.length === 1 ? 'go' : 'on')
+    }
+    await probeValue(command, ask(), place.world({ say }))
+    expect(said).toEqual(['probe: one', 'probe: two [redacted].', 'probe: ä end'])
+  })
+
   it('may print as much as it likes', async () => {
     const place = new RotationPlace()
     place.script('reload', 'seq 100000; exit 0')
