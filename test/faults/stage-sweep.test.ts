@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type BuiltCopy, copyBuilt } from '../support/built.js'
 import { type Call, needStrace } from '../support/strace.js'
-import { sweepStages } from './stage-sweep.js'
+import { isCommit, sweepStages } from './stage-sweep.js'
 import { TrialPlace } from './trial-place.js'
 
 // Dozens of processes are started one after the other, on machines that do other things, too.
@@ -25,11 +25,9 @@ function here(): TrialPlace {
   return place
 }
 
-/** Where a commit counts; each step of a rotation has one. */
-const commits = (calls: readonly Call[]): readonly Call[] =>
-  calls.filter(({ text }) => /^rename\(.*\/mcp_credentials\.enc"\)/.test(text))
+const commits = (calls: readonly Call[]): readonly Call[] => calls.filter(isCommit)
 
-describe('a rotation killed where its steps are committed (the whole sweep: npm run test:slow)', () => {
+describe('a rotation killed where its steps are committed (all of them: npm run test:slow)', () => {
   test('is at one named stage, makes no second key, and loses no value', async () => {
     const report = await sweepStages(here(), { provider: 'idempotent', choose: commits })
     expect(report.damage).toEqual([])

@@ -13,7 +13,7 @@ import type { Rotation } from '../../src/vault/vault.js'
 import { linesOf, placePrograms } from '../rotation/staged-support.js'
 import type { Call } from '../support/strace.js'
 import { killBefore } from './kill-sweep.js'
-import { prepare, type SweptCommand } from './swept-commands.js'
+import { type Prepared, prepare, type SweptCommand } from './swept-commands.js'
 import { KEY, type TrialPlace } from './trial-place.js'
 
 /** How a sweep of the stages is done. */
@@ -44,14 +44,30 @@ const ROTATE: SweptCommand = {
 
 const ANSWERS = { idempotent: ',"idempotent":true', silent: '', lying: ',"idempotent":true' } as const
 
+/**
+ * Chooses the calls before which the files are in another state than before the call that comes before: those that make,
+ * write, rename or remove something, and the end. What only reads, closes or syncs leaves a state that is tried already.
+ */
+export function changing(calls: readonly Call[]): readonly Call[] {
+  const isChange = ({ name, text }: Call): boolean =>
+    !/^(close|fsync|fdatasync)$/.test(name) && (name !== 'openat' || text.includes('O_CREAT'))
+  return calls.filter(isChange)
+}
+
+/** Where a commit counts; each step of a rotation has one. */
+export const isCommit = ({ text }: Call): boolean => /^rename\(.*\/mcp_credentials\.enc"\)/.test(text)
+
+/** Chooses those of {@link changing} up to the first state in which the new value is in the vault. */
+export function untilHeld(calls: readonly Call[]): readonly Call[] {
+  const chosen = changing(calls)
+  const [, held] = chosen.filter(isCommit)
+  return held === undefined ? chosen : chosen.slice(0, chosen.indexOf(held) + 2)
+}
+
 /** Sweeps a rotation in an empty place. */
 export async function sweepStages(place: TrialPlace, options: StageSweepOptions): Promise<StageReport> {
-  placePrograms(place.directory)
-  writeFileSync(place.path('answers'), ANSWERS[options.provider])
   const choose = options.choose ?? ((calls) => calls)
-  let prepared = await prepare(place, ROTATE)
-  place.restore()
-  const old = look(place).current
+  let { prepared, old } = await setUp(place, options)
   const points = choose(prepared.calls)
   const stages: Record<string, number> = {}
   const damage: string[] = []
@@ -76,6 +92,62 @@ export async function sweepStages(place: TrialPlace, options: StageSweepOptions)
     }
   }
   return { points: points.length, kills, stages, damage }
+}
+
+/** Where a program of the policy kills mcpvault; the key is made between the first two. */
+const MOMENTS = ['create', 'made', 'probe', 'hook'] as const
+
+/** Lets the programs of the policy kill mcpvault in the middle of their step; each rotation is resumed once and aborted once. */
+export async function sweepPrograms(place: TrialPlace, options: StageSweepOptions): Promise<StageReport> {
+  const { prepared, old } = await setUp(place, options)
+  const stages: Record<string, number> = {}
+  const damage: string[] = []
+  let kills = 0
+  const points = MOMENTS.flatMap((moment) => [
+    { moment, isResumed: true },
+    { moment, isResumed: false },
+  ])
+  for (const { moment, isResumed } of points) {
+    place.restore()
+    writeFileSync(place.path(`kill-at-${moment}`), '')
+    if (place.run(prepared.command.line.split(' ')).signal !== 'SIGKILL') continue
+    kills++
+    try {
+      if (options.provider === 'lying') writeFileSync(place.path('forgets-keys'), '')
+      const stage = await judge(place, { old, isSilent: options.provider === 'silent', isResumed })
+      stages[stage] = (stages[stage] ?? 0) + 1
+    } catch (error) {
+      damage.push(`${moment}: ${error instanceof Error ? error.message : error}`)
+    }
+  }
+  return { points: points.length, kills, stages, damage }
+}
+
+async function setUp(
+  place: TrialPlace,
+  { provider }: StageSweepOptions,
+): Promise<{ readonly prepared: Prepared; readonly old: string }> {
+  placePrograms(place.directory)
+  writeFileSync(place.path('answers'), ANSWERS[provider])
+  const { run, ...prepared } = await prepare(place, ROTATE)
+  place.restore()
+  const steady: Prepared = {
+    ...prepared,
+    calls: prepared.calls.filter(isSteady),
+    run(inject) {
+      const traced = run(inject)
+      return { ...traced, calls: traced.calls.filter(isSteady) }
+    },
+  }
+  return { prepared: steady, old: look(place).current }
+}
+
+/**
+ * Node wakes itself through pipes while programs run, not equally often in every run: counted along, those calls let
+ * nearly every kill hit another place than was meant, and be tried again and again.
+ */
+function isSteady({ text }: Call): boolean {
+  return !/^write\(<(pipe|\/dev\/)/.test(text)
 }
 
 interface Judging {
