@@ -4,20 +4,34 @@ import { visible } from './visible.js'
 
 /** Between columns. */
 const GAP = 2
-/** What a name is never cut below: a terminal that is narrower breaks the line. */
+/** What a column is never cut below: a terminal that is narrower breaks the line. */
 const LEAST = 16
 
-/** Cuts what a terminal shows of the first column, so that lines fit its width; what goes into a pipe stays whole. */
-export function fitFirstColumn(table: Table, columns: number, isUnicode: boolean): Table {
+/** How a table is made to fit. */
+export interface FitOptions {
+  /** Of the terminal, in cells. */
+  readonly columns: number
+  readonly isUnicode: boolean
+  /** Which columns may be cut, by their number from 0; the first of them first. */
+  readonly order: readonly number[]
+}
+
+/** Cuts what a terminal shows of some columns, so that lines fit its width; what goes into a pipe stays whole. */
+export function fitTable(table: Table, { columns, isUnicode, order }: FitOptions): Table {
   const { headers, rows } = table
-  const others = headers.slice(1).map((header, index) => {
-    return GAP + Math.max(widthOf(header), ...rows.map((row) => widthOf(shownText(row[index + 1]))))
-  })
-  const room = Math.max(
-    LEAST,
-    others.reduce((left, width) => left - width, columns),
+  const widths = headers.map((header, index) =>
+    Math.max(widthOf(header), ...rows.map((row) => widthOf(shownText(row[index])))),
   )
-  return { ...table, rows: rows.map(([first = '', ...rest]) => [cutCell(first, room, isUnicode), ...rest]) }
+  let over = widths.reduce((sum, width) => sum + width, GAP * (headers.length - 1)) - columns
+  for (const index of order) {
+    const width = widths[index] ?? 0
+    const room = Math.min(width, Math.max(LEAST, width - Math.max(0, over)))
+    widths[index] = room
+    over -= width - room
+  }
+  const cells = (row: readonly Cell[]): readonly Cell[] =>
+    row.map((cell, index) => (order.includes(index) ? cutCell(cell, widths[index] ?? LEAST, isUnicode) : cell))
+  return { ...table, rows: rows.map(cells) }
 }
 
 function cutCell(cell: Cell, room: number, isUnicode: boolean): Cell {

@@ -3,12 +3,14 @@
 import { statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { isSystemError, VaultError } from '../errors.js'
+import { isLoopbackHost } from '../gateway/guards.js'
 import { rawKeyId } from '../vault/key.js'
 import { followLinks } from '../storage/resolve-target.js'
 import { readSlots } from '../vault/slots.js'
 import type { Context } from './context.js'
 import { absolutePath, mcpvaultDirectory } from './directories.js'
 import type { GlobalOptions } from './flags.js'
+import type { ListenAddress } from './gateway-config.js'
 import { defaultKeyFile, type FoundKey, findGivenKey, type GivenKey, readKeyFile } from './key-source.js'
 import { createAccess, findVault } from './open-vault.js'
 import type { TimedCommand } from './schedule-text.js'
@@ -61,15 +63,42 @@ export interface PlannedJob extends TimedCommand {
  *
  * @throws {VaultError} as {@link planJob}
  */
-export function planService(options: GlobalOptions, context: Context): LastingCommand {
+export function planService(options: ServiceOptions, context: Context): LastingCommand {
   const vault = findVault(options, context)
+  const { config, listen } = options
+  const more = [
+    ...(config === undefined ? [] : ['--config', requireConfig(absolutePath(config, context))]),
+    ...(listen === undefined ? [] : ['--listen', `${requireLoopback(listen).host}:${listen.port}`]),
+  ]
+  const { argv, ...job } = planJob('serve', options, context)
   const log = options.log ?? context.env.MCPVAULT_LOG
   const written = [vault, ...(log ? [absolutePath(log, context)] : [])].map((path) => dirname(followLinks(path)))
   return {
-    ...planJob('serve', options, context),
+    ...job,
+    argv: [...argv, ...more],
     user: context.host.user.split('@')[0] ?? '',
     writes: [...new Set([...written, mcpvaultDirectory('XDG_STATE_HOME', context)])],
   }
+}
+
+/** What the gateway is to be started with. */
+export interface ServiceOptions extends GlobalOptions {
+  readonly config?: string
+  readonly listen?: ListenAddress
+}
+
+/** A unit whose gateway finds no configuration would be started again and again. @throws {VaultError} NOT_FOUND */
+function requireConfig(path: string): string {
+  if (isThere(path)) return path
+  throw new VaultError('NOT_FOUND', `cannot schedule "serve": there is no gateway configuration at "${path}"`)
+}
+
+/** @throws {VaultError} USAGE for an address that other machines reach */
+function requireLoopback(listen: ListenAddress): ListenAddress {
+  if (isLoopbackHost(listen.host)) return listen
+  throw new VaultError('USAGE', 'cannot schedule "serve" there: other machines could connect, which takes TLS', {
+    hints: ['print it without --listen, and write --listen, --allow-remote, --tls-cert and --tls-key into ExecStart='],
+  })
 }
 
 /** The name of a job. */

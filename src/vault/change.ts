@@ -215,7 +215,7 @@ function refuseStrangeLog(vault: NativeVault, survey: LogSurvey, access: VaultAc
   throw new VaultError('DAMAGED', `the rotation log "${place}" ${describeFlaw(vault, survey)}`, {
     hints: [
       'mcpvault log verify',
-      'put back a good copy of the log; or add --accept-restore to a command that writes: it goes on and records that',
+      'put back a good copy of the log; or go on, which is recorded: mcpvault log settle --accept-restore',
     ],
   })
 }

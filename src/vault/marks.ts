@@ -148,7 +148,7 @@ export function restored(what: string): VaultError {
   return new VaultError('RESTORED', what, {
     hints: [
       'if nobody restored a backup on purpose, find the newer file before anything else: rotations may be missing here',
-      'to go on from this copy, add --accept-restore to a command that writes; it says what was rotated since',
+      'to go on from this copy, and be told what was rotated since: mcpvault log settle --accept-restore',
     ],
   })
 }

@@ -12,7 +12,17 @@ const MOST_EXPOSED = 20
 const COMMAND: LastingCommand = {
   unit: 'mcpvault-serve',
   summary: 'stands in front of MCP servers',
-  argv: ['/bin/sh', '/opt/a b%c/mcpvault.js', 'serve', '--key-file', '/home/$a/key'],
+  argv: [
+    '/bin/sh',
+    '/opt/a b%c/mcpvault.js',
+    'serve',
+    '--key-file',
+    '/home/$a/key',
+    '--config',
+    '/srv/a "b" 5%.json',
+    '--listen',
+    '[::1]:9000',
+  ],
   environment: { XDG_STATE_HOME: '/var/lib/a b' },
   user: 'daemon',
   writes: ['/home/a b', '/var/lib/a b/mcpvault'],
@@ -44,6 +54,8 @@ describe('the unit of the gateway', () => {
     const lines = formatLastingService(COMMAND).split('\n')
     expect(lines).toContain('ReadWritePaths="/home/a b" "/var/lib/a b/mcpvault"')
     expect(lines).toContain('ProtectSystem=strict')
-    expect(lines).toContain('ExecStart=/bin/sh "/opt/a b%%c/mcpvault.js" serve --key-file "/home/$$a/key"')
+    expect(lines).toContain(
+      'ExecStart=/bin/sh "/opt/a b%%c/mcpvault.js" serve --key-file "/home/$$a/key" --config "/srv/a \\"b\\" 5%%.json" --listen "[::1]:9000"',
+    )
   })
 })

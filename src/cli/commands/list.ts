@@ -6,7 +6,7 @@ import { formatUtc } from '../../timestamp.js'
 import type { Credential, Vault } from '../../vault/vault.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
-import { fitFirstColumn } from '../fit-table.js'
+import { fitTable } from '../fit-table.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
 import { openForReading } from '../open-vault.js'
 import { describePolicy, policyJson } from '../policy-text.js'
@@ -31,6 +31,9 @@ const LIST: CommandShape<ListOptions> = {
 export function addListCommand(parent: Command, context: Context, run = runList): void {
   addCommand(parent, LIST, (options) => run(options, context))
 }
+
+/** Columns that hold what people have written, by their number. */
+const [NAME, POLICY, NOTE] = [0, 4, 5]
 
 interface Row {
   readonly credential: Credential
@@ -75,7 +78,9 @@ export async function runList(options: ListOptions, context: Context): Promise<v
       options.pattern === undefined ? 'the vault holds no credentials yet: mcpvault store NAME' : 'no name matches',
   }
   const { stdout, env } = context
-  await printer.table(stdout.isTerminal ? fitFirstColumn(table, stdout.columns, showsUnicode(env)) : table)
+  // The name last: without it the rest says nothing.
+  const fit = { columns: stdout.columns, isUnicode: showsUnicode(env), order: [NOTE, POLICY, NAME] }
+  await printer.table(stdout.isTerminal ? fitTable(table, fit) : table)
 }
 
 /** `*` is the only special character: names hold dots and brackets of their own. */

@@ -4,6 +4,7 @@ import { VaultError } from '../../errors.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import { type CommandShape, type GlobalOptions, oneOf } from '../flags.js'
+import { CONFIG_FLAG, LISTEN_FLAG, type ListenAddress } from '../gateway-config.js'
 import { createPrinter } from '../printer.js'
 import { checkEvery, formatCron, formatService, formatTimer, type Rhythm, type TimedCommand } from '../schedule-text.js'
 import { JOBS, type JobName, planJob, planService } from '../scheduled-job.js'
@@ -15,6 +16,8 @@ export interface ScheduleOptions extends GlobalOptions {
   readonly format?: 'cron' | 'systemd'
   readonly part?: 'service' | 'timer'
   readonly everySeconds?: number
+  readonly config?: string
+  readonly listen?: ListenAddress
 }
 
 const HOUR_SECONDS = 3600
@@ -44,6 +47,8 @@ const SCHEDULE: CommandShape<ScheduleOptions> = {
       help: 'how often (1h)',
       parse: (text) => checkEvery(parseDuration(text)),
     },
+    { ...CONFIG_FLAG, help: `serve: ${CONFIG_FLAG.help}` },
+    { ...LISTEN_FLAG, help: `serve: ${LISTEN_FLAG.help}` },
   ],
   examples: [
     ['rotate what is due from cron', '(crontab -l; mcpvault schedule rotate) | crontab -'],
@@ -65,7 +70,10 @@ export function addScheduleCommand(parent: Command, context: Context, run = runS
 /** Prints a crontab line or systemd units that run a job, or the unit that keeps the gateway running. */
 export async function runSchedule(options: ScheduleOptions, context: Context): Promise<void> {
   if (options.job === 'serve') return scheduleServe(options, context)
-  const { format = 'cron', part, everySeconds = HOUR_SECONDS } = options
+  const { format = 'cron', part, everySeconds = HOUR_SECONDS, config, listen } = options
+  if (config !== undefined || listen !== undefined) {
+    throw new VaultError('USAGE', 'cannot use --config and --listen: they belong to schedule serve')
+  }
   const job = parseJob(options.job)
   if (part !== undefined && format !== 'systemd') {
     throw new VaultError('USAGE', 'cannot use --part: it belongs to --format systemd')

@@ -5,7 +5,7 @@ import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import { absolutePath } from '../directories.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
-import { CONFIG_FLAG, configPlace } from '../gateway-config.js'
+import { CONFIG_FLAG, configPlace, LISTEN_FLAG, type ListenAddress } from '../gateway-config.js'
 import { accessVault } from '../open-vault.js'
 import { readToken, TOKEN_FILE_FLAG } from '../read-token.js'
 import { stdioWorld } from '../stdio-world.js'
@@ -25,12 +25,6 @@ export interface ServeOptions extends GlobalOptions {
   readonly allowOrigins: readonly string[]
 }
 
-/** Where to listen. */
-export interface ListenAddress {
-  readonly host: string
-  readonly port: number
-}
-
 const DEFAULT_LISTEN: ListenAddress = { host: '127.0.0.1', port: 8808 }
 const MAX_PEM_BYTES = 1024 * 1024
 
@@ -45,13 +39,7 @@ const SERVE: CommandShape<ServeOptions> = {
       help: 'serve one server on stdin and stdout; the token comes from MCPVAULT_TOKEN',
     },
     TOKEN_FILE_FLAG,
-    {
-      key: 'listen',
-      long: '--listen',
-      value: 'HOST:PORT',
-      help: 'where to listen (127.0.0.1:8808)',
-      parse: parseListen,
-    },
+    LISTEN_FLAG,
     { key: 'tlsCert', long: '--tls-cert', value: 'FILE', help: 'the certificate chain, in PEM' },
     { key: 'tlsKey', long: '--tls-key', value: 'FILE', help: 'the key of the certificate, in PEM' },
     { key: 'allowRemote', long: '--allow-remote', help: 'listen where other machines can connect; needs TLS' },
@@ -145,13 +133,4 @@ function readTls({ tlsCert, tlsKey }: ServeOptions, context: Context): { cert: B
     return snapshot.bytes
   }
   return { cert: read(tlsCert, 'TLS certificate'), key: read(tlsKey, 'TLS key') }
-}
-
-function parseListen(text: string): ListenAddress {
-  const match = /^(\[[0-9a-f:.]+\]|[^:[\]]+):(\d{1,5})$/i.exec(text)
-  const port = Number(match?.[2] ?? Number.NaN)
-  if (match?.[1] === undefined || !(port <= 65_535)) {
-    throw new VaultError('USAGE', 'cannot read --listen: expected HOST:PORT, such as 127.0.0.1:8808 or [::1]:8808')
-  }
-  return { host: match[1], port }
 }

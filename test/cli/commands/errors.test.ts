@@ -127,8 +127,12 @@ describe('an older copy of a vault', () => {
     write(made, VAULT, old)
     expect(await fail(made, 'load', 'name')).toMatchObject({ status: 4, code: 'RESTORED' })
     expect(await fail(made, 'rotate', 'name', '--generate')).toMatchObject({ status: 4, code: 'RESTORED' })
-    await succeed(made, 'rotate', 'name', '--generate', '--accept-restore')
+    const { hints } = await fail(made, 'load', 'name')
+    const way = hints.at(-1)?.split(': mcpvault ')[1] ?? ''
+    expect(way).toBe('log settle --accept-restore')
+    await succeed(made, ...way.split(' '))
     expect(made.stderr).toContain('since this copy was made: "name" rotated')
+    await succeed(made, 'rotate', 'name', '--generate')
     await succeed(made, 'load', 'name')
     await succeed(made, 'log', 'verify')
   })

@@ -11,6 +11,7 @@ import {
   succeed,
   tutorialWorld,
   VAULT,
+  withStdin,
   write,
 } from './support.js'
 
@@ -137,6 +138,24 @@ describe('list', () => {
     expect(rows.filter((row) => row.damaged).map((row) => row.name)).toEqual(['empty', 'number'])
     expect(await fail(world, 'load', 'empty')).toMatchObject({ status: 6, code: 'DAMAGED' })
     expect(await succeed(world, 'load', '-n', 'unicode')).toBe(world.values.unicode)
+  })
+
+  it('cuts a long note and a long policy for a terminal, the name last, and for nobody else', async () => {
+    const world = await nativeWorld()
+    const note = 'for the search server in the second rack, ask the people of the night shift'
+    await withStdin(world, 'x', 'store', 'a_name_of_some_length', '--stdin', '--note', note)
+    const cuts = async (): Promise<string> => (await succeed(world, 'list')).split('\n')[1] ?? ''
+    world.env.NO_COLOR = '1'
+    world.env.LANG = 'C.UTF-8'
+    world.terminals.stdout = true
+    expect((await cuts()).length).toBeLessThanOrEqual(80)
+    expect(await cuts()).toMatch(/^a_name_of_some_length .* for the .*….* shift$/)
+    await succeed(world, 'policy', 'set', 'a_name_of_some_length', '--on-rotate', '/usr/local/bin/reload-everything')
+    expect((await cuts()).length).toBeLessThanOrEqual(81)
+    expect(await cuts()).toMatch(/^a_name_of_some_length .* on-rot.*….* for the .*….*$/)
+    world.terminals.stdout = false
+    expect(await succeed(world, 'list')).toContain(`\ton-rotate /usr/local/bin/reload-everything\t${note}`)
+    expect(await json(world, 'list')).toMatchObject([{ note }])
   })
 
   it('colours by stream and environment', async () => {

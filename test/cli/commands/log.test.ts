@@ -1,19 +1,7 @@
 import { readFileSync, rmSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import {
-  fail,
-  json,
-  nativeWorld,
-  read,
-  rotate,
-  store,
-  succeed,
-  tutorialWorld,
-  VAULT,
-  withStdin,
-  write,
-} from './support.js'
+import { fail, json, nativeWorld, read, rotate, store, succeed, tutorialWorld, VAULT, write } from './support.js'
 
 const LOG = 'rotation_log.json'
 
@@ -90,7 +78,9 @@ describe('log verify', () => {
     }
     write(world, VAULT, vault)
     write(world, 'rotation_log.json', cut)
-    await withStdin(world, 'x', 'store', 'd', '--stdin', '--accept-restore')
+    const { hints } = await fail(world, 'store', 'd', '--generate')
+    expect(hints.at(-1)).toContain(': mcpvault log settle --accept-restore')
+    await succeed(world, 'log', 'settle', '--accept-restore')
     await succeed(world, 'log', 'verify')
     expect(world.stderr).toContain('record 4 says that somebody went on from an older or changed state')
   })

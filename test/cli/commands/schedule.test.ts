@@ -118,7 +118,22 @@ describe('schedule', () => {
     expect(await succeed(world, 'schedule', 'serve')).toBe(text)
   })
 
+  it('hands the configuration and the address of a gateway on, by an absolute path', async () => {
+    const world = await worldWithKeyFile()
+    const config = join(world.directory, 'my 50% team.json')
+    writeFileSync(config, '{}')
+    const flags = ['--config', 'my 50% team.json', '--listen', '[::1]:9000']
+    expect((await wordsOf(world, 'serve', ...flags)).slice(-4)).toEqual(['--config', config, '--listen', '[::1]:9000'])
+    const text = await succeed(world, 'schedule', 'serve', ...flags)
+    expect(text).toContain(` --config "${config.replace('%', '%%')}" --listen "[::1]:9000"\n`)
+    expect(await world.run('schedule', 'serve', '--config', 'other.json')).toBe(3)
+    expect(world.stderr).toContain('there is no gateway configuration at')
+  })
+
   it.each([
+    [['schedule', 'serve', '--listen', '0.0.0.0:8808'], 'other machines could connect'],
+    [['schedule', 'serve', '--listen', '8808'], 'cannot read --listen'],
+    [['schedule', 'rotate', '--config', 'x.json'], 'they belong to schedule serve'],
     [['schedule', 'backup'], 'expected one of rotation-due, rotate, serve'],
     [['schedule', 'serve', '--every', '1h'], 'it lasts'],
     [['schedule', 'serve', '--format', 'cron'], 'it lasts'],
