@@ -127,6 +127,20 @@ describe('the architecture', () => {
     expect([...seen]).toEqual(expect.arrayContaining(['cli → vault', 'vault → crypto', 'vault → storage']))
   })
 
+  it('has no test that is skipped without a word', () => {
+    const tests = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' }).filter((path) =>
+      /\.test\.ts$/.test(path),
+    )
+    expect(tests.length).toBeGreaterThan(100)
+    const silent = /\b(?:it|test|describe)\.(?:skipIf|runIf|skip|todo)\b|\.skip\(\)/
+    const loud = /announceMissing\(/
+    const found = tests.filter((path) => {
+      const text = readFileSync(join(root, 'test', path), 'utf8')
+      return path !== 'architecture.test.ts' && silent.test(text) && !loud.test(text)
+    })
+    expect(found, 'need() of test/support says what was skipped and why').toEqual([])
+  })
+
   it('knows every room', () => {
     for (const { path } of sources) expect(Object.keys(ARROWS), path).toContain(roomOf(path))
   })

@@ -2,12 +2,13 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { spawn } from '@lydell/node-pty'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { formatScript } from '../../src/cli/completion-script.js'
 import { collectTree } from '../../src/cli/completion-tree.js'
 import { launcher } from '../support/built.js'
 import { TestWorld } from '../support/context.js'
 import { temporaryDirectory } from '../support/directory.js'
+import { needProgram } from '../support/need.js'
 import { KEY } from './commands/support.js'
 
 type Environment = Record<string, string>
@@ -90,7 +91,9 @@ function firstWords(text: string): readonly string[] {
     .sort()
 }
 
-describe.skipIf(!hasShell('bash'))('completion in bash', () => {
+describe('completion in bash', () => {
+  beforeEach((context) => needProgram(context, 'bash'))
+
   const complete = (env: Environment, line: string): readonly string[] => {
     const script = `source ~/bash; COMP_LINE="$1"; COMP_POINT=\${#1}; _mcpvault mcpvault; printf '%s\\n' "\${COMPREPLY[@]}"`
     return firstWords(execFileSync('bash', ['--norc', '-c', script, 'bash', line], { env, cwd: env.HOME }).toString())
@@ -126,7 +129,9 @@ describe.skipIf(!hasShell('bash'))('completion in bash', () => {
   })
 })
 
-describe.skipIf(!hasShell('zsh'))('completion in zsh', () => {
+describe('completion in zsh', () => {
+  beforeEach((context) => needProgram(context, 'zsh'))
+
   it('knows commands, flags, words, names and tokens', () => {
     const env = makeHome()
     const script = 'source ~/zsh; __mcpvault_candidates "$@"'
@@ -162,7 +167,9 @@ describe.skipIf(!hasShell('zsh'))('completion in zsh', () => {
   })
 })
 
-describe.skipIf(!hasShell('fish'))('completion in fish', () => {
+describe('completion in fish', () => {
+  beforeEach((context) => needProgram(context, 'fish'))
+
   const complete = (env: Environment, line: string): readonly string[] => {
     const script = 'source ~/fish; complete -C $argv[1]'
     return firstWords(execFileSync('fish', ['--no-config', '-c', script, line], { env, cwd: env.HOME }).toString())

@@ -4,15 +4,12 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { checkEvery, formatCron, formatService, formatTimer, type TimedCommand } from '../../src/cli/schedule-text.js'
 import { temporaryDirectory } from '../support/directory.js'
+import { needProgram } from '../support/need.js'
 
 const SPANS = ['1m', '5m', '30m', '1h', '2h', '12h', '1d', '7d'] as const
 const SECONDS = { m: 60, h: 3600, d: 86_400 } as const
 const secondsOf = (span: string): number => Number(span.slice(0, -1)) * SECONDS[span.at(-1) as keyof typeof SECONDS]
 const rhythm = (everySeconds: number) => ({ everySeconds, minute: 37, hour: 23 })
-
-const hasProgram = (name: string): boolean => spawnSync('sh', ['-c', `command -v ${name}`]).status === 0
-const hasCron = hasProgram('crontab')
-const hasSystemd = hasProgram('systemd-analyze')
 
 /** A command whose every word is as odd as a path may be. */
 function oddCommand(oddity = `o d%d'$HOME"`): TimedCommand & { readonly seen: () => readonly string[] } {
@@ -62,7 +59,8 @@ describe('a crontab line', () => {
     expect(() => formatCron({ ...oddCommand('x'), argv: [oddity] }, rhythm(3600))).toThrow('a backslash or a control')
   })
 
-  it.skipIf(!hasCron)("is taken by Debian's crontab, in every rhythm", () => {
+  it("is taken by Debian's crontab, in every rhythm", (context) => {
+    needProgram(context, 'crontab', 'cron')
     const file = join(temporaryDirectory(), 'crontab')
     const check = (text: string) => {
       writeFileSync(file, text)
@@ -84,7 +82,8 @@ describe('systemd units', () => {
     return { status, stderr: stderr.split('\n').filter((line) => line.includes('mcpvault')) }
   }
 
-  it.skipIf(!hasSystemd)('are taken by systemd-analyze verify, odd paths and all', () => {
+  it('are taken by systemd-analyze verify, odd paths and all', (context) => {
+    needProgram(context, 'systemd-analyze', 'systemd')
     const command = oddCommand()
     expect(verify(formatService(command), formatTimer(command, rhythm(3600)))).toEqual({ status: 0, stderr: [] })
     const missing = { ...command, argv: ['/no d%r/node'] }
@@ -93,7 +92,8 @@ describe('systemd units', () => {
     )
   })
 
-  it.skipIf(!hasSystemd)('name times that systemd knows, in every rhythm', () => {
+  it('name times that systemd knows, in every rhythm', (context) => {
+    needProgram(context, 'systemd-analyze', 'systemd')
     const times = SPANS.map((span) => /OnCalendar=(.*)/.exec(formatTimer(oddCommand(), rhythm(secondsOf(span))))?.[1])
     const { status } = spawnSync('systemd-analyze', ['calendar', ...times.map(String)])
     expect(status).toBe(0)

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { formatLastingService, type LastingCommand } from '../../src/cli/service-unit.js'
 import { temporaryDirectory } from '../support/directory.js'
+import { needProgram } from '../support/need.js'
 
-const hasSystemd = spawnSync('sh', ['-c', 'command -v systemd-analyze']).status === 0
 /** Exposure in tenths, as `--threshold` counts it. */
 const MOST_EXPOSED = 20
 
@@ -36,7 +36,8 @@ function analyze(words: readonly string[], text = formatLastingService(COMMAND))
 }
 
 describe('the unit of the gateway', () => {
-  it.skipIf(!hasSystemd)('leaves a service exposed by at most 2.0 of 10, as systemd counts', () => {
+  it('leaves a service exposed by at most 2.0 of 10, as systemd counts', (context) => {
+    needProgram(context, 'systemd-analyze', 'systemd')
     const words = ['security', '--offline=true', `--threshold=${MOST_EXPOSED}`]
     const { status, stdout } = analyze(words)
     expect(status, stdout).toBe(0)
@@ -44,7 +45,8 @@ describe('the unit of the gateway', () => {
     expect(analyze(words, bare).status, 'a unit without limits').not.toBe(0)
   })
 
-  it.skipIf(!hasSystemd)('is taken by systemd-analyze verify, odd paths and all', () => {
+  it('is taken by systemd-analyze verify, odd paths and all', (context) => {
+    needProgram(context, 'systemd-analyze', 'systemd')
     expect(analyze(['verify', '--man=no'])).toMatchObject({ status: 0, complaints: [] })
     const odd = formatLastingService(COMMAND).replace('ProtectHome=', 'ProtectHomes=')
     expect(analyze(['verify', '--man=no'], odd).complaints.join()).toContain('ProtectHomes')

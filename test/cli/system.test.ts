@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { type Bundle, bundleScript } from '../support/bundle.js'
 import { launcher } from '../support/built.js'
 import { temporaryDirectory } from '../support/directory.js'
+import { need } from '../support/need.js'
 
 let child: Bundle
 beforeAll(async () => {
@@ -91,7 +92,8 @@ describe('writing', () => {
     expect([stdout, stderr]).toEqual(['xxx 0\n', ''])
   })
 
-  it.runIf(existsSync('/dev/full'))('reports a full disk', () => {
+  it('reports a full disk', (context) => {
+    need(context, existsSync('/dev/full'), 'there is no /dev/full')
     const result = shell('"$1" "$2" write 10 > /dev/full')
     expect(result.status).toBe(9)
     expect(result.stderr).toBe('IO: cannot write to stdout: the disk is full\n')

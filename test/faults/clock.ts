@@ -6,7 +6,7 @@
 
 import { existsSync } from 'node:fs'
 import type { TestContext } from 'vitest'
-import { announceMissing } from '../storage/storage-support.js'
+import { need } from '../support/need.js'
 import type { Ran, TrialPlace } from './trial-place.js'
 
 const LIBRARIES = ['x86_64', 'aarch64', 'arm', 'i386'].map(
@@ -24,10 +24,7 @@ export const ZONES = [
 
 /** Skips a test loudly where the clock cannot be changed. */
 export function needFaketime(context: TestContext): void {
-  if (LIBRARIES.some(existsSync)) return
-  process.stderr.write(`\nSKIPPED: ${context.task.name} needs libfaketime\n`)
-  announceMissing('there is no libfaketime here (Debian: apt-get install faketime)')
-  context.skip()
+  need(context, LIBRARIES.some(existsSync), 'there is no libfaketime here (Debian: apt-get install faketime)')
 }
 
 /** Runs a command at a time, given in milliseconds since the epoch, in a zone. */

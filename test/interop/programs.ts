@@ -31,6 +31,9 @@ export interface Tutorial {
   readonly command: readonly string[]
 }
 
+/** What is said where there is none. */
+export const NO_PYTHON = 'no python3 here has the package "cryptography" (Debian: apt-get install python3-cryptography)'
+
 /** Finds a Python that has the package `cryptography`; undefined when there is none. */
 export function findPython(): string | undefined {
   return ['python3', '/usr/bin/python3'].find(

@@ -5,7 +5,8 @@ import { openGcm, sealGcm } from '../../src/crypto/aes-gcm.js'
 import { openFernet, sealFernet } from '../../src/crypto/fernet.js'
 import { openGcmHex, sealGcmHex } from '../../src/crypto/gcm-hex.js'
 import { hkdfSha256 } from '../../src/crypto/kdf.js'
-import { findPython } from './programs.js'
+import { need } from '../support/need.js'
+import { findPython, NO_PYTHON } from './programs.js'
 
 const COUNT = 1000
 
@@ -37,12 +38,10 @@ print(json.dumps([answer(q) for q in json.load(sys.stdin)]))
 `
 
 const python = findPython()
-if (python === undefined) {
-  process.stderr.write("\nSKIPPED: values against Python's cryptography need python3-cryptography\n")
-}
 
 it(`opens and seals ${COUNT} random values each way as Python's cryptography does`, (context) => {
-  if (python === undefined) return context.skip()
+  need(context, python !== undefined, NO_PYTHON)
+  if (python === undefined) return
   const questions = Array.from({ length: COUNT }, (_, index) => {
     const [key, value, iv] = [randomBytes(32), randomBytes(index < 70 ? index : randomInt(5000)), randomBytes(16)]
     const aad = randomBytes(randomInt(100))

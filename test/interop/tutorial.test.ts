@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { systemContext } from '../../src/cli/system.js'
 import { Secret } from '../../src/secret.js'
 import { createFileStore } from '../../src/storage/file-store.js'
@@ -8,7 +8,8 @@ import { changeVault } from '../../src/vault/change.js'
 import { parseRawKey } from '../../src/vault/key.js'
 import type { VaultAccess } from '../../src/vault/vault.js'
 import { launcher } from '../support/built.js'
-import { findPython, type LogEntry, Place, PROGRAM_DIRECTORY, type Tutorial, tutorials } from './programs.js'
+import { need } from '../support/need.js'
+import { findPython, type LogEntry, NO_PYTHON, Place, PROGRAM_DIRECTORY, type Tutorial, tutorials } from './programs.js'
 
 const DAY_MS = 86_400_000
 // Python takes its zones from the system; without them it falls back to UTC.
@@ -16,11 +17,7 @@ const ZONE = existsSync('/usr/share/zoneinfo/Asia/Kolkata') ? 'Asia/Kolkata' : '
 const python = findPython()
 const pythonTutorial = tutorials().find(({ language }) => language === 'Python')
 
-if (python === undefined) {
-  const reason = 'no python3 here has the package "cryptography" (apt-get install python3-cryptography)'
-  process.stderr.write(`\n!!! NOT TRIED: the Python program of the tutorial: ${reason}\n\n`)
-  it(`the Python program of the tutorial is not tried: ${reason}`, (context) => context.skip())
-}
+if (python === undefined) it('the Python program of the tutorial', (context) => need(context, false, NO_PYTHON))
 
 describe.for(tutorials())('the $language program of the tutorial and mcpvault on the same files', (tutorial) => {
   it('each load every value of a vault that the program made, byte for byte', () => {
@@ -192,7 +189,9 @@ describe.for(tutorials())('the $language program of the tutorial and mcpvault on
   })
 })
 
-describe.runIf(python !== undefined)('the log that mcpvault keeps beside a tutorial vault', () => {
+describe('the log that mcpvault keeps beside a tutorial vault', () => {
+  beforeEach((context) => need(context, python !== undefined, NO_PYTHON))
+
   it('is read by json.loads and datetime.fromisoformat, and can be subtracted from now', async () => {
     const place = new Place(pythonTutorial as Tutorial)
     place.mcpvault(['rotate', 'empty', '--stdin'], 'x')

@@ -11,7 +11,7 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import type { TestContext } from 'vitest'
-import { announceMissing } from '../storage/storage-support.js'
+import { need } from './need.js'
 
 /** One system call of a traced process. */
 export interface Call {
@@ -31,10 +31,7 @@ let works: boolean | undefined
 /** Skips a test loudly where strace does not run. */
 export function needStrace(context: TestContext): void {
   works ??= spawnSync('strace', ['-qq', '-o', '/dev/null', 'true']).status === 0
-  if (works) return
-  process.stderr.write(`\nSKIPPED: ${context.task.name} needs strace\n`)
-  announceMissing('strace does not run here (Debian: apt-get install strace)')
-  context.skip()
+  need(context, works, 'strace does not run here (Debian: apt-get install strace)')
 }
 
 /** How a process is traced. */
