@@ -6,6 +6,7 @@
  */
 
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { VaultError } from '../errors.js'
 import { ensurePrivateDirectory } from './create-file.js'
@@ -107,12 +108,14 @@ function raiseMark(
     const bytes = merged && formatMark(merged)
     return bytes && snapshot?.bytes.equals(bytes) ? undefined : bytes
   }
-  // Most commands find the mark where it belongs; taking the lock would cost `load` a third of its time.
-  if (change(read()) === undefined) return true
+  // Most commands find the mark where it belongs; taking the lock would cost `load` a third of its time. A lock that
+  // lies there may be one that a killed process left: then this is who clears it away.
+  const isThere = change(read()) === undefined
+  if (isThere && !existsSync(`${path}.lock`)) return true
   ensurePrivateDirectory(options.directory)
   const guise = guiseBeside(options.directory, options.host)
   const lock = tryLock(`${path}.lock`, { ...options, command: 'mark', guise })
-  if (!lock) return false
+  if (!lock) return isThere
   try {
     sweepTempFiles([path, `${path}.lock`])
     const snapshot = read()

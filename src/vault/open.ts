@@ -60,7 +60,9 @@ function acceptVault(vault: NativeVault, seen: VaultMark | undefined, access: Va
   const { gen, dek } = vault.parts.header
   const isNews = seen === undefined || gen > seen.gen || dek.commit !== seen.commit
   const isConfirmedNow = seen?.isUnconfirmed === true && isConfirming(access)
-  if ((isNews || isConfirmedNow) && standing.behind === undefined) raiseMark(vault, access)
+  if ((isNews || isConfirmedNow) && standing.behind === undefined) {
+    raiseMark(vault, access, { isFirst: seen === undefined })
+  }
   if (seen === undefined) warnOfFirstSight(vault, access)
   if (place !== undefined) keepPlace(vault, access)
   return vault

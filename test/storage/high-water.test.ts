@@ -158,6 +158,16 @@ test('raising gives false while another process is at it, and breaks a dead lock
   expect(store.marks.read(ID)).toEqual(MARK)
 })
 
+test('a lock that a killed process left beside a mark is cleared away even when nothing is to be raised', () => {
+  store.marks.raise(ID, () => MARK)
+  writeFileSync(`${path}.lock`, ownerRecord({ start: 'another' }), { mode: 0o600 })
+  expect(store.marks.raise(ID, () => undefined)).toBe(true)
+  expect(readdirSync(state)).toEqual([`${ID}.json`])
+  writeFileSync(`${path}.lock`, ownerRecord({}), { mode: 0o600 })
+  expect(store.marks.raise(ID, () => undefined)).toBe(true)
+  expect(existsSync(`${path}.lock`)).toBe(true)
+})
+
 test('a mark that others can write is not trusted', async () => {
   store.marks.raise(ID, () => MARK)
   chmodSync(path, 0o666)
