@@ -94,13 +94,12 @@ export function warnOfEarlierKey({ earlierKey }: Standing, access: VaultAccess):
 
 /**
  * Moves the mark to a verified vault; a lower one never replaces a higher one. Where marks cannot be kept, the vault
- * works without them. A vault that was made here (`isOwn`) needs no confirmation. At its first sight (`isFirst`) its place
- * is written down as well.
+ * works without them. A vault that was made here (`isOwn`) needs no confirmation. Its place is written down as well.
  */
-export function raiseMark(vault: NativeVault, access: VaultAccess, { isOwn = false, isFirst = isOwn } = {}): void {
+export function raiseMark(vault: NativeVault, access: VaultAccess, { isOwn = false } = {}): void {
   if (!vault.isVerified) return
-  // Before the mark, so that whoever comes after a kill between the two still sees the vault for the first time.
-  if (isFirst && (isOwn || isConfirming(access))) keepPlace(vault, access)
+  // Before the mark, so that whoever comes after a kill between the two has news, too, and does it.
+  if (isOwn || isConfirming(access)) keepPlace(vault, access)
   access.store.marks.raise(vault.id, (stored) => {
     const word = { isConfirmed: isOwn || isConfirming(access), isNewKeyTrusted: isOwn || access.trustNewKey === true }
     const next = nextMark(vault, stored?.vault, word)

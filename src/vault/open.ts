@@ -60,9 +60,7 @@ function acceptVault(vault: NativeVault, seen: VaultMark | undefined, access: Va
   const { gen, dek } = vault.parts.header
   const isNews = seen === undefined || gen > seen.gen || dek.commit !== seen.commit
   const isConfirmedNow = seen?.isUnconfirmed === true && isConfirming(access)
-  if ((isNews || isConfirmedNow) && standing.behind === undefined) {
-    raiseMark(vault, access, { isFirst: seen === undefined })
-  }
+  if ((isNews || isConfirmedNow) && standing.behind === undefined) raiseMark(vault, access)
   if (seen === undefined) warnOfFirstSight(vault, access)
   if (place !== undefined) keepPlace(vault, access)
   return vault

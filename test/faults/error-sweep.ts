@@ -5,6 +5,8 @@
  * @module
  */
 
+import { expect } from 'vitest'
+import type { BuiltCopy } from '../support/built.js'
 import type { Call } from '../support/strace.js'
 import {
   expectNoHand,
@@ -12,10 +14,11 @@ import {
   type Prepared,
   type PrepareOptions,
   prepare,
+  sayDone,
   type StateName,
   type SweptCommand,
 } from './swept-commands.js'
-import type { Ran, TrialPlace } from './trial-place.js'
+import { type Ran, TrialPlace } from './trial-place.js'
 
 /** How each system call can fail. */
 const ERRORS: Readonly<Record<string, readonly string[]>> = {
@@ -73,6 +76,24 @@ export async function sweepErrors(
     }
   }
   return { points: points.length, faults, outcomes, damage }
+}
+
+/** Sweeps a command and fails the test unless every fault hit and left what the command said. */
+export async function expectErrorsHarmless(
+  program: BuiltCopy,
+  command: SweptCommand,
+  options: ErrorSweepOptions = {},
+): Promise<void> {
+  const place = new TrialPlace(program)
+  try {
+    const report = await sweepErrors(place, command, options)
+    sayDone(`error sweep, ${command.format} ${command.line}`, { ...report, damage: report.damage.length })
+    expect(report.damage).toEqual([])
+    expect(report.faults).toBe(report.points)
+    expect(report.outcomes['IO old']).toBeGreaterThan(options.choose ? 0 : 5)
+  } finally {
+    place.remove()
+  }
 }
 
 /**

@@ -11,12 +11,12 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, realpathSync, rmSync } f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import type { TestContext } from 'vitest'
+import { expect, type TestContext } from 'vitest'
 import { announceMissing } from '../storage/storage-support.js'
 import type { BuiltCopy } from '../support/built.js'
 import type { Bundle } from '../support/bundle.js'
 import type { DiskAnswer, DiskTask } from './children/disk-child.js'
-import { nameState, type Prepared, prepare, type SweptCommand } from './swept-commands.js'
+import { nameState, type Prepared, prepare, sayDone, type SweptCommand } from './swept-commands.js'
 import { KEY, TrialPlace } from './trial-place.js'
 
 const DOCUMENTS = ['mcp_credentials.enc', 'rotation_log.json', 'mcp_tokens.jsonl', 'mcp_credentials.enc.bak']
@@ -108,6 +108,38 @@ export async function tryRooms(
     return { steps, outcomes, damage }
   } finally {
     place.remove()
+  }
+}
+
+/** The rooms that are tried, for files of which the longest has that many bytes. */
+export type Rooms = (longest: number) => readonly DiskTask['free'][]
+
+/** Limits on the length of files: at every byte, or every few. */
+export const everyByte = (step: number): Rooms => {
+  return (longest) =>
+    Array.from({ length: Math.ceil((longest + 8) / step) + 1 }, (_, index) => ({ bytes: index * step }))
+}
+
+/** Tries a command with every room and fails the test unless each changed nothing or all. */
+export async function expectRoomsHarmless(
+  {
+    child,
+    program,
+    mount,
+  }: { readonly child: Bundle; readonly program: BuiltCopy; readonly mount?: string | undefined },
+  command: SweptCommand,
+  rooms: Rooms,
+): Promise<void> {
+  const disk = new SmallDisk(child, program, mount)
+  try {
+    const report = await tryRooms(disk, program, { command, rooms })
+    const [kind] = Object.keys(rooms(1)[0] ?? {})
+    sayDone(`full disk, ${kind}, ${command.format} ${command.line}`, { ...report, damage: report.damage.length })
+    expect(report.damage).toEqual([])
+    expect(report.outcomes['IO old']).toBeGreaterThan(0)
+    expect(report.outcomes['done new']).toBeGreaterThan(0)
+  } finally {
+    await disk.remove()
   }
 }
 

@@ -29,6 +29,8 @@ export interface SweptCommand {
   readonly hasBetween?: boolean
   /** The credential of which nothing may be left, not even in `.bak`. */
   readonly removes?: string
+  /** Whether it commits as another does that is swept: then the long trials sample it, and test:sweeps has the whole. */
+  readonly isLikeAnother?: boolean
   /** Whether a lock lies there whose owner was killed, so that the command has to break it. */
   readonly hasDeadLock?: boolean
 }
@@ -48,16 +50,36 @@ export const SWEPT: readonly SweptCommand[] = [
   { format: 'native', before: NATIVE, line: 'token create --tools y --label second', again: 4 },
   { format: 'native', before: NATIVE.slice(0, -1), line: 'token create --tools y --label second', again: 4 },
   { format: 'native', before: NATIVE, line: 'token revoke first', again: 0 },
-  { format: 'native', before: NATIVE, line: 'rename b c', again: 3, hasDeadLock: true },
-  { format: 'native', before: [...NATIVE, ADD_MEMBER], line: 'key rotate', again: 0, removes: 'a' },
-  { format: 'native', before: [...NATIVE, ADD_MEMBER], line: 'key remove leaver --yes', again: 3, removes: 'a' },
-  { format: 'native', before: NATIVE, line: ADD_MEMBER, again: 4 },
+  { format: 'native', before: NATIVE, line: 'rename b c', again: 3, hasDeadLock: true, isLikeAnother: true },
+  {
+    format: 'native',
+    before: [...NATIVE, ADD_MEMBER],
+    line: 'key rotate',
+    again: 0,
+    removes: 'a',
+    isLikeAnother: true,
+  },
+  {
+    format: 'native',
+    before: [...NATIVE, ADD_MEMBER],
+    line: 'key remove leaver --yes',
+    again: 3,
+    removes: 'a',
+    isLikeAnother: true,
+  },
+  { format: 'native', before: NATIVE, line: ADD_MEMBER, again: 4, isLikeAnother: true },
   { format: 'tutorial', before: [], line: 'init --format fernet', again: 4 },
   { format: 'tutorial', before: TUTORIAL, line: 'store c =three', again: 4, hasBetween: true },
   { format: 'tutorial', before: TUTORIAL, line: 'rotate a =three', again: 2, hasBetween: true },
   { format: 'tutorial', before: TUTORIAL, line: 'remove a --yes', again: 3, hasBetween: true, removes: 'a' },
   { format: 'tutorial', before: TUTORIAL, line: 'upgrade', again: 2 },
-  { format: 'tutorial', before: TUTORIAL, line: 'token create --tools y --label second', again: 4 },
+  {
+    format: 'tutorial',
+    before: TUTORIAL,
+    line: 'token create --tools y --label second',
+    again: 4,
+    isLikeAnother: true,
+  },
   { format: 'tutorial', before: TUTORIAL.slice(0, -1), line: 'token create --tools y --label second', again: 4 },
   { format: 'tutorial', before: TUTORIAL, line: 'token revoke first', again: 0 },
 ]

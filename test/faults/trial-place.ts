@@ -13,6 +13,7 @@ import {
   readFileSync,
   realpathSync,
   rmSync,
+  statSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs'
@@ -159,6 +160,20 @@ export class TrialPlace {
     cpSync(this.kept, this.directory, { recursive: true })
   }
 
+  /**
+   * What lies beside documents that are byte for byte as they were kept, without what is random in names; undefined
+   * where a document has changed. Two places with the same view are the same to every command.
+   */
+  untouchedView(): string | undefined {
+    const isKept = (name: string): boolean => {
+      const [here, kept] = [this.path(name), join(this.kept, name)]
+      return existsSync(kept) ? existsSync(here) && readFileSync(here).equals(readFileSync(kept)) : !existsSync(here)
+    }
+    if (!DOCUMENTS.every(isKept)) return undefined
+    const others = this.files().filter((name) => !DOCUMENTS.includes(name))
+    return others.map((name) => `${name.replace(/[0-9a-f]{16}/g, '*')} ${statSync(this.path(name)).size}`).join('\n')
+  }
+
   /** Every file below the directory, with its path in it. */
   files(): readonly string[] {
     return readdirSync(this.directory, { recursive: true, withFileTypes: true })
@@ -171,9 +186,13 @@ export class TrialPlace {
   leftovers(): readonly string[] {
     // What this machine has seen of a vault, and of a place.
     const marks = /^\.local\/state\/mcpvault\/([A-Za-z0-9_-]{22}|place-[A-Za-z0-9_-]{43})\.json$/
+    // A place is written once, so nobody comes to sweep what a failing disk would not remove beside it.
+    const strays = /^\.local\/state\/mcpvault\/\.place-[A-Za-z0-9_-]{43}\.json\.tmp-[0-9a-f]{16}$/
     // What a kill left beside a key is swept by the next one that is created there.
     const keys = /^\.config\/mcpvault\/(key|\.key\.tmp-[0-9a-f]{16})$/
-    return this.files().filter((name) => !DOCUMENTS.includes(name) && !keys.test(name) && !marks.test(name))
+    return this.files().filter(
+      (name) => !DOCUMENTS.includes(name) && ![keys, marks, strays].some((one) => one.test(name)),
+    )
   }
 
   /**
