@@ -20,6 +20,10 @@ export async function currentDigest(
   tool: string,
   call: UpstreamRequest,
 ): Promise<string | undefined> {
+  if (upstream.definition !== undefined) {
+    const found = await upstream.definition(tool)
+    return found && digestTool(found)
+  }
   let cursor: string | undefined
   for (let page = 0; page < MOST_PAGES; page += 1) {
     const answer = await upstream.exchange({

@@ -2,13 +2,12 @@ import type { TokenScope } from '../tokens/caveats.js'
 import { digestTool } from '../tokens/digest.js'
 import { ANY_TOOL, coversTool } from '../tokens/tool-name.js'
 import type { Frame } from './frame.js'
-import type { ServerEvent } from './upstream.js'
+import type { ServerEvent, Upstream } from './upstream.js'
 
 /** Which tools of an upstream a token sees. */
 export interface ListFilter {
   readonly scope: TokenScope
-  /** How tokens name a tool of the upstream. */
-  tokenTool(tool: string): string
+  readonly upstream: Pick<Upstream, 'tokenTool' | 'behind'>
 }
 
 /** Gives a server's message with only what the token may see of it; every page of a list is such a message. */
@@ -34,22 +33,23 @@ export function filterEvent(event: ServerEvent, filter: MessageFilter | undefine
 
 type Members = Record<string, unknown>
 
-function filterTools(json: string, { scope, tokenTool }: ListFilter): string {
+function filterTools(json: string, { scope, upstream }: ListFilter): string {
   const message = parse(json)
   const result = message?.result
   if (message === undefined || !isMembers(result) || !Array.isArray(result.tools)) return json
-  const tools = result.tools.filter((tool: unknown) => isSeen(tool, scope, tokenTool))
+  const tools = result.tools.filter((tool: unknown) => isSeen(tool, scope, upstream))
   // What one token sees must not be kept for another.
   const scoped = 'cacheScope' in result ? { cacheScope: 'private' } : {}
   return JSON.stringify({ ...message, result: { ...result, tools, ...scoped } })
 }
 
-function isSeen(tool: unknown, { tools, digests }: TokenScope, tokenTool: (tool: string) => string): boolean {
+function isSeen(tool: unknown, { tools, digests }: TokenScope, upstream: ListFilter['upstream']): boolean {
   if (!isMembers(tool) || typeof tool.name !== 'string') return false
-  const name = tokenTool(tool.name)
+  const name = upstream.tokenTool(tool.name)
   if (!coversTool(tools, name)) return false
   const pins = digests.filter(([pinned]) => pinned === name)
-  const digest = pins.length === 0 ? undefined : digestTool({ ...tool, name: tool.name })
+  const digest =
+    pins.length === 0 ? undefined : digestTool({ ...tool, name: upstream.behind?.(tool.name)?.tool ?? tool.name })
   return pins.every(([, pinned]) => pinned === digest)
 }
 

@@ -24,7 +24,14 @@ import { EVENTS_HEADERS, formatEvent } from './sse.js'
 import { type Admission, PresentedToken, type TokenGuard } from './token-guard.js'
 import { refusalTo, rpcAnswer, unauthorized } from './refusals.js'
 import { traceOf } from './trace.js'
-import { isWhole, type ServerEvent, type Upstream, type UpstreamAnswer, type UpstreamRequest } from './upstream.js'
+import {
+  destination,
+  isWhole,
+  type ServerEvent,
+  type Upstream,
+  type UpstreamAnswer,
+  type UpstreamRequest,
+} from './upstream.js'
 
 /** What the gateway is made of. */
 export interface GatewayParts {
@@ -100,6 +107,7 @@ class Call {
   #lookedMs = 0
   #tokenId = ''
   #auditId = ''
+  #where = ''
   #startMs = 0
 
   constructor(parts: GatewayParts, upstream: Upstream, { request, sessions, strangers }: CallOptions) {
@@ -154,7 +162,7 @@ class Call {
     if (feature === undefined || tool === undefined || call === undefined || scope === undefined) return demand
     const isPinned = scope.methods.includes(feature) && scope.digests.some(([name]) => name === call.tool)
     if (!isPinned) return demand
-    const general = { feature }
+    const general = { feature, tool }
     this.#recordIntent(undefined, general, 'tools/list')
     try {
       const digest = await currentDigest(this.#upstream, tool, this.#requestOf(frame, general))
@@ -227,7 +235,7 @@ class Call {
   }
 
   #handOn(frame: Frame | undefined, { status, headers, body }: UpstreamAnswer, scope: TokenScope): ClientAnswer {
-    const filter = createFilter(frame, { scope, tokenTool: (tool) => this.#upstream.tokenTool(tool) })
+    const filter = createFilter(frame, { scope, upstream: this.#upstream })
     const end = (result: Omit<AuditResult, 'ms'>): void => this.#recordResult({ status, ...result })
     if (body.type === 'events') {
       const own = { ...headers, ...EVENTS_HEADERS }
@@ -284,14 +292,13 @@ class Call {
   }
 
   #recordIntent(frame: Frame | undefined, { tool }: Demand, method = methodOf(frame, this.#request.verb)): void {
-    const { name, place } = this.#upstream
     this.#startMs = this.#parts.monotonicMs()
+    const where = destination(this.#upstream, tool)
+    this.#where = where.upstream
     this.#auditId = this.#parts.audit.intent({
       token: this.#tokenId,
-      upstream: name,
-      place,
+      ...where,
       method,
-      tool,
       credentials: this.#upstream.credentials(tool, this.#request.headers['mcp-session-id']),
       request: frame?.id,
       trace: traceOf(frame?.params, this.#request.headers),
@@ -306,7 +313,7 @@ class Call {
   /** The call has been made: that its result cannot be recorded is reported, and the next intent will fail. */
   #recordResult(result: Omit<AuditResult, 'ms'>): void {
     const ms = Math.round(this.#parts.monotonicMs() - this.#startMs)
-    this.#parts.metrics.countCall(this.#upstream.name, result.outcome, ms)
+    this.#parts.metrics.countCall(this.#where, result.outcome, ms)
     try {
       this.#parts.audit.result(this.#auditId, { ...result, ms })
     } catch (error) {
@@ -319,10 +326,11 @@ class Call {
     const method = methodOf(frame, this.#request.verb)
     const trace = traceOf(frame?.params, this.#request.headers)
     const token = this.#tokenId === '' ? undefined : this.#tokenId
+    const where = destination(this.#upstream, tool)
     // Whoever has no token must not be able to fill the disk; the metrics count all.
     if (token === undefined && !this.#strangers.take([STRANGERS])) return
     try {
-      this.#parts.audit.refusal({ token, upstream: this.#upstream.name, method, tool, reason, trace })
+      this.#parts.audit.refusal({ token, upstream: where.upstream, method, tool: where.tool, reason, trace })
     } catch (error) {
       this.#parts.report('a refusal could not be recorded', error)
     }

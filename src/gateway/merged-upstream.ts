@@ -3,16 +3,24 @@
  * upstream is spoken to in the protocol that it knows.
  */
 
-import { Client, type FetchLike, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
+import {
+  Client,
+  type FetchLike,
+  type RequestOptions,
+  StreamableHTTPClientTransport,
+} from '@modelcontextprotocol/client'
+import type { ServerContext } from '@modelcontextprotocol/server'
 import { VaultError } from '../errors.js'
+import type { ToolDefinition } from '../tokens/digest.js'
 import { ANY_TOOL } from '../tokens/tool-name.js'
+import { isModern } from './decide.js'
 import { parseFrame } from './frame.js'
 import { RPC_CODES, RpcError } from './rpc.js'
 import { createServer, SdkFront } from './sdk-front.js'
 import { formatEvent } from './sse.js'
 import { ANYTHING } from './child-server.js'
 import { pickForwarded } from './guards.js'
-import type { CredentialUse, EventsBody, Upstream, UpstreamAnswer, UpstreamRequest } from './upstream.js'
+import type { CredentialUse, EventsBody, Upstream, UpstreamAnswer, UpstreamRequest, UpstreamTool } from './upstream.js'
 
 const SEPARATOR = '__'
 const CLIENT = { name: 'mcpvault', version: '1.0.0' }
@@ -27,13 +35,21 @@ export interface Members {
 
 type Params = Readonly<Record<string, unknown>>
 
+type Result = Record<string, unknown>
+type Asker = Pick<ServerContext['mcpReq'], 'signal' | '_meta' | 'notify'>
+
+interface Connected {
+  readonly client: Client
+  /** Whether it speaks the older protocol. */
+  readonly isLegacy: boolean
+}
+
 /** Serves the tools of all upstreams. */
 export class MergedUpstream implements Upstream {
   readonly name = 'mcp'
-  readonly place = 'merged'
   readonly #members: Members
   readonly #front: SdkFront
-  readonly #clients = new Map<Upstream, Promise<Client>>()
+  readonly #clients = new Map<Upstream, Promise<Connected>>()
   readonly #report: (what: string, error: unknown) => void
 
   constructor(members: Members, report: (what: string, error: unknown) => void) {
@@ -46,14 +62,35 @@ export class MergedUpstream implements Upstream {
     return ANY_TOOL
   }
 
+  get place(): string {
+    return this.#all()
+      .map(({ place }) => place)
+      .join(' ')
+  }
+
   tokenTool(tool: string): string {
-    const part = this.#split(tool)
+    const part = this.behind(tool)
     // No token can name what no upstream has.
     return part === undefined ? `${SEPARATOR}/${tool}` : part.upstream.tokenTool(part.tool)
   }
 
+  /** An upstream's name has no underscore, so the first two end it. */
+  behind(merged: string): UpstreamTool | undefined {
+    const at = merged.indexOf(SEPARATOR)
+    const upstream = at < 0 ? undefined : this.#members.find(merged.slice(0, at))
+    return upstream && { upstream, tool: merged.slice(at + SEPARATOR.length) }
+  }
+
+  async definition(merged: string): Promise<ToolDefinition | undefined> {
+    const part = this.behind(merged)
+    if (part === undefined) return undefined
+    const { upstream, tool } = part
+    const found = (await this.#listOne(upstream)).find(({ name }) => name === tool)
+    return found && { ...found, name: tool }
+  }
+
   credentials(tool?: string): readonly CredentialUse[] {
-    const part = tool === undefined ? undefined : this.#split(tool)
+    const part = tool === undefined ? undefined : this.behind(tool)
     return part === undefined ? this.#all().flatMap((one) => one.credentials()) : part.upstream.credentials()
   }
 
@@ -64,8 +101,8 @@ export class MergedUpstream implements Upstream {
     server.fallbackRequestHandler = async ({ method, params }, { mcpReq }) => {
       try {
         if (method === 'tools/list') return { tools: await this.#list() }
-        if (method === 'tools/call') return await this.#call(params ?? {}, request, mcpReq.signal)
-        throw new RpcError(RPC_CODES.unknownMethod, 'Method not found')
+        if (method === 'tools/call') return await this.#call(params ?? {}, request, mcpReq)
+        throw new RpcError(RPC_CODES.unknownMethod, 'Method not found: there are tools alone here')
       } catch (error) {
         if (error instanceof VaultError) failure = error
         throw error
@@ -78,27 +115,22 @@ export class MergedUpstream implements Upstream {
     await this.#front.close()
     const clients = [...this.#clients.values()]
     this.#clients.clear()
-    await Promise.all(clients.map((client) => client.then((one) => one.close()).catch(() => {})))
+    await Promise.all(clients.map((client) => client.then((one) => one.client.close()).catch(() => {})))
   }
 
   #all(): readonly Upstream[] {
     return this.#members.names.flatMap((name) => this.#members.find(name) ?? [])
   }
 
-  /** An upstream's name has no underscore, so the first two end it. */
-  #split(merged: string): { readonly upstream: Upstream; readonly tool: string } | undefined {
-    const at = merged.indexOf(SEPARATOR)
-    const upstream = at < 0 ? undefined : this.#members.find(merged.slice(0, at))
-    return upstream && { upstream, tool: merged.slice(at + SEPARATOR.length) }
-  }
-
   /** The tools of all; an upstream that cannot be asked is left out, and reported. */
   async #list(): Promise<readonly Params[]> {
     const lists = this.#all().map((upstream) =>
-      this.#listOne(upstream).catch((error: unknown) => {
-        this.#report(`the tools of "${upstream.name}" cannot be listed`, error)
-        return []
-      }),
+      this.#listOne(upstream)
+        .then((tools) => tools.map((tool) => ({ ...tool, name: `${upstream.name}${SEPARATOR}${String(tool.name)}` })))
+        .catch((error: unknown) => {
+          this.#report(`the tools of "${upstream.name}" cannot be listed`, error)
+          return []
+        }),
     )
     return (await Promise.all(lists)).flat()
   }
@@ -109,32 +141,40 @@ export class MergedUpstream implements Upstream {
     for (let page = 0; page < MOST_PAGES; page += 1) {
       const params = cursor === undefined ? {} : { cursor }
       const result = await this.#ask(upstream, 'tools/list', { params })
-      for (const tool of Array.isArray(result.tools) ? (result.tools as Params[]) : []) {
-        tools.push({ ...tool, name: `${upstream.name}${SEPARATOR}${String(tool.name)}` })
-      }
+      if (Array.isArray(result.tools)) tools.push(...(result.tools as Params[]))
       cursor = result.nextCursor
       if (typeof cursor !== 'string') break
     }
     return tools
   }
 
-  async #call(params: Params, request: UpstreamRequest, signal: AbortSignal): Promise<Record<string, unknown>> {
-    const part = this.#split(String(params.name))
+  async #call(params: Params, request: UpstreamRequest, { signal, _meta, notify }: Asker): Promise<Result> {
+    const part = this.behind(String(params.name))
     if (part === undefined) throw new RpcError(RPC_CODES.invalidParams, 'Unknown tool')
     const { upstream, tool } = part
     request.checkAgain()
-    return this.#ask(upstream, 'tools/call', { params: { ...params, name: tool }, signal })
+    const isOfModern = isModern(request.frame?.params)
+    const { isLegacy } = await this.#client(upstream)
+    // The SDK has taken out who the client is, what it can do and what it has answered.
+    const whole = isOfModern && !isLegacy ? { ...request.frame?.params } : params
+    const progressToken = _meta?.progressToken
+    const onprogress = (progress: object): void =>
+      void notify({ method: 'notifications/progress', params: { ...progress, progressToken } as never }).catch(() => {})
+    const options = { signal, ...(progressToken !== undefined && { onprogress }) }
+    const result = await this.#ask(upstream, 'tools/call', { params: { ...whole, name: tool }, options })
+    if (isOfModern || result.resultType !== 'input_required') return result
+    throw new RpcError(RPC_CODES.upstream, `"${upstream.name}" asks the client what its protocol cannot carry`)
   }
 
   async #ask(
     upstream: Upstream,
     method: string,
-    { params, signal }: { readonly params: Params; readonly signal?: AbortSignal },
-  ): Promise<Record<string, unknown>> {
-    const client = await this.#client(upstream)
-    const options = { timeout: TIMEOUT_MS, ...(signal !== undefined && { signal }) }
+    { params, options = {} }: { readonly params: Params; readonly options?: RequestOptions },
+  ): Promise<Result> {
+    const { client } = await this.#client(upstream)
     try {
-      return await client.request({ method, params: { ...params } }, ANYTHING, options)
+      const own = { timeout: TIMEOUT_MS, resetTimeoutOnProgress: true, allowInputRequired: true }
+      return await client.request({ method, params: { ...params } }, ANYTHING, { ...own, ...options })
     } catch (error) {
       if (error instanceof Error && 'code' in error && Number.isSafeInteger(error.code)) throw error
       // A session may have ended: the next request begins another.
@@ -143,7 +183,7 @@ export class MergedUpstream implements Upstream {
     }
   }
 
-  #client(upstream: Upstream): Promise<Client> {
+  #client(upstream: Upstream): Promise<Connected> {
     const known = this.#clients.get(upstream)
     if (known !== undefined) return known
     const fresh = connect(upstream)
@@ -155,7 +195,7 @@ export class MergedUpstream implements Upstream {
 
 /** Lists the tools of one upstream. @throws {VaultError} UPSTREAM if it cannot be asked */
 export async function listTools(upstream: Upstream): Promise<readonly Params[]> {
-  const client = await connect(upstream)
+  const { client } = await connect(upstream)
   try {
     return (await client.listTools()).tools
   } catch {
@@ -165,11 +205,11 @@ export async function listTools(upstream: Upstream): Promise<readonly Params[]> 
   }
 }
 
-async function connect(upstream: Upstream): Promise<Client> {
+async function connect(upstream: Upstream): Promise<Connected> {
   const client = new Client(CLIENT, { capabilities: {}, versionNegotiation: { mode: 'auto' } })
   const address = new URL(`http://${upstream.name}.invalid/mcp`)
   await client.connect(new StreamableHTTPClientTransport(address, { fetch: fetchFrom(upstream) }))
-  return client
+  return { client, isLegacy: client.getProtocolEra() === 'legacy' }
 }
 
 /** What the SDK's client would send over HTTP goes to the upstream itself. */

@@ -3,6 +3,7 @@
  * built-in tools stand behind the same interface.
  */
 
+import type { ToolDefinition } from '../tokens/digest.js'
 import type { Frame } from './frame.js'
 
 /** Which version of a credential a request would be made with. */
@@ -66,6 +67,22 @@ export function isWhole(events: EventsBody['events']): events is readonly Server
   return Array.isArray(events)
 }
 
+/** A tool as its own upstream names it. */
+export interface UpstreamTool {
+  readonly upstream: Upstream
+  readonly tool: string
+}
+
+/** Where a request goes, for the audit log: never "all of them" where one is meant. */
+export function destination(
+  upstream: Upstream,
+  tool: string | undefined,
+): { readonly upstream: string; readonly place: string; readonly tool: string | undefined } {
+  const behind = tool === undefined ? undefined : upstream.behind?.(tool)
+  const { name, place } = behind?.upstream ?? upstream
+  return { upstream: name, place, tool: behind?.tool ?? tool }
+}
+
 /** An MCP server behind the gateway. */
 export interface Upstream {
   readonly name: string
@@ -75,6 +92,10 @@ export interface Upstream {
   tokenTool(tool: string): string
   /** How tokens name all of its tools, also those that are added later. */
   readonly allTools: string
+  /** Where a tool really is, if this stands for several upstreams; undefined for a tool that none of them can have. */
+  behind?(tool: string): UpstreamTool | undefined
+  /** Gives a tool's definition as its own upstream lists it, where that cannot be asked in the client's own words. */
+  definition?(tool: string): Promise<ToolDefinition | undefined>
   /** The credentials that the next request would use; nothing is decrypted for this. @throws {VaultError} */
   credentials(tool?: string, session?: string): readonly CredentialUse[]
   /**

@@ -36,15 +36,16 @@ interface ClientOptions {
   readonly tools?: readonly string[]
   readonly methods?: TokenOptions['methods']
   readonly capabilities?: object
+  readonly digests?: TokenOptions['digests']
 }
 
 /** The SDK's own client, connected through the gateway. */
 export async function connect(
   world: GatewayWorld,
   era: Era,
-  { path = '/mcp/notes', tools = ['*'], methods = ['tools'], capabilities = {} }: ClientOptions = {},
+  { path = '/mcp/notes', tools = ['*'], methods = ['tools'], capabilities = {}, digests }: ClientOptions = {},
 ): Promise<Client> {
-  const token = await world.token({ tools, methods })
+  const token = await world.token({ tools, methods, ...(digests !== undefined && { digests }) })
   const mode = era === 'modern' ? { pin: '2026-07-28' } : 'legacy'
   const client = new Client({ name: 'test', version: '1' }, { versionNegotiation: { mode }, capabilities })
   const requestInit = { headers: { authorization: `Bearer ${token}` } }
