@@ -30,23 +30,8 @@ export interface RotationOutcome {
   readonly isVerified: boolean
 }
 
-/** Takes all steps that are left. Where a disk ends it, the error says what is live and which way leads out. */
+/** Takes all steps that are left. */
 export async function finishRotation(job: Job): Promise<RotationOutcome> {
-  try {
-    return await takeSteps(job)
-  } catch (error) {
-    throw error instanceof VaultError && error.code === 'IO' ? explainStop(job, error) : error
-  }
-}
-
-function explainStop({ rotation, desk }: Job, error: VaultError): VaultError {
-  const found = openVault(desk.access).rotations.find(({ name }) => name === rotation.name)
-  if (found === undefined) return error
-  const hints = [...error.hints, ...waysOut(found)]
-  return new VaultError('IO', `${error.message}; ${liveVersion(found)}`, { hints, cause: error })
-}
-
-async function takeSteps(job: Job): Promise<RotationOutcome> {
   const { rotation } = job
   if (rotation.stage === 'obtain') return obtain(job)
   if (rotation.stage === 'verify') return verify(job, readPending(job))

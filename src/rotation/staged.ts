@@ -11,6 +11,7 @@
 import { VaultError } from '../errors.js'
 import { shellWord } from '../vault/name.js'
 import { changeVault } from '../vault/change.js'
+import { openVault } from '../vault/open.js'
 import { describeStop, liveVersion, waysOut } from '../vault/rotation-stop.js'
 import type { Rotation, RotationPlan } from '../vault/vault.js'
 import { requireTrustFor, type RotationDesk, selfOf } from './desk.js'
@@ -46,13 +47,28 @@ export async function startRotation(request: RotationRequest, desk: RotationDesk
   const owner = selfOf(desk)
   const id = desk.access.randomBytes(16).toString('hex')
   const isCreateUnknown = isMadeUpstream(plan) && !request.isIdempotent
-  const rotation = await changeVault(desk.access, 'rotate', ({ staged }) => {
-    const found = staged.find(name)
-    refuseInTheWay(found, judging(desk))
-    if (found !== undefined) staged.end(found)
-    return staged.begin({ name, id, owner, isCreateUnknown, plan })
+  return explainStops(name, desk, async () => {
+    const rotation = await changeVault(desk.access, 'rotate', ({ staged }) => {
+      const found = staged.find(name)
+      refuseInTheWay(found, judging(desk))
+      if (found !== undefined) staged.end(found)
+      return staged.begin({ name, id, owner, isCreateUnknown, plan })
+    })
+    return finishRotation({ rotation, desk, giveValue: request.giveValue })
   })
-  return finishRotation({ rotation, desk, giveValue: request.giveValue })
+}
+
+/** Where a disk ends a rotation that is in the journal, the error says which version is live and which way leads out. */
+async function explainStops<T>(name: string, desk: RotationDesk, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!(error instanceof VaultError && ['IO', 'DURABILITY'].includes(error.code))) throw error
+    const found = openVault(desk.access).rotations.find((one) => one.name === name)
+    if (found === undefined) throw error
+    const hints = [...error.hints, ...waysOut(found)]
+    throw new VaultError(error.code, `${error.message}; ${liveVersion(found)}`, { hints, cause: error })
+  }
 }
 
 /** How an interrupted rotation is gone on with. */
@@ -96,7 +112,7 @@ export async function resumeRotation(
     if (found.stage !== 'targets') requirePinnedStill(found, desk)
     return staged.assign(found, { owner, plan: next })
   })
-  return finishRotation({ rotation, desk, giveValue })
+  return explainStops(name, desk, () => finishRotation({ rotation, desk, giveValue }))
 }
 
 /** What was decided when it began holds, so that only the file as it was leads on. */

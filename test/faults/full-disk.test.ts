@@ -69,6 +69,21 @@ describe('on a disk that is full (every page, inode and byte: npm run test:slow)
     expect(report.outcomes['done new']).toBeGreaterThan(0)
   })
 
+  test('a native rotation that finds no room after its journal says what is live and the way out', async (context) => {
+    needProgram(context, 'unshare', '-m', 'true')
+    const rotate = sweptCommand('native', 'rotate')
+    const command = { ...rotate, before: [...rotate.before, 'store large --generate --length 4096'] }
+    const disk = new SmallDisk(child, program, 'size=512k')
+    try {
+      const rooms = () => [2, 3, 4, 5, 6].map((pages) => ({ pages }))
+      const report = await tryRooms(disk, program, { command, rooms })
+      expect(report.damage).toEqual([])
+      expect(report.outcomes['IO old']).toBeGreaterThan(0)
+    } finally {
+      await disk.remove()
+    }
+  })
+
   test('(control) a program that writes in place is seen to leave damage', async (context) => {
     needProgram(context, 'prlimit', '--version')
     const youngIn = mkdtempSync(join(realpathSync(tmpdir()), 'mcpvault-young-'))
