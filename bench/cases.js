@@ -117,6 +117,17 @@ function hotCases(world) {
   ]
 }
 
+/** What a client that starts `headers` again and again waits for: a gateway's configuration is there, and a live token. */
+function servedCopy({ at, env, native }) {
+  const vault = join(at('served'), 'mcp_credentials.enc')
+  const state = { XDG_STATE_HOME: at('served/state') }
+  cpSync(dirname(native), at('served'), { recursive: true })
+  const servers = { notes: { url: 'https://notes.example/mcp' } }
+  writeFileSync(join(at('served'), 'mcpvault.json'), JSON.stringify({ mcpServers: servers }), { mode: 0o600 })
+  runTool(['--vault', vault, 'headers', 'notes'], { ...env, ...state })
+  return () => run(vault, ['headers', 'notes'], { env: state })
+}
+
 function coldCases(world) {
   const { at, few, native, token } = world
   const name = nameOf(3)
@@ -141,6 +152,7 @@ function coldCases(world) {
     cold('token narrow', () => run(native, ['token', 'narrow', '--ttl', '10m'], holder)),
     cold('token show', () => run(native, ['token', 'show'], holder)),
     cold('token list', () => run(native, ['token', 'list'])),
+    cold('headers NAME', servedCopy(world)),
     cold('init', (serial) => {
       mkdirSync(at(`init-${serial}`), { mode: 0o700 })
       return run(at(`init-${serial}/mcp_credentials.enc`), ['init'])

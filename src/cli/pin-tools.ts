@@ -7,13 +7,20 @@ import { configPlace } from './gateway-config.js'
 import type { Opened } from './open-vault.js'
 import { stdioWorld } from './stdio-world.js'
 
+/** The tools that a token is to be pinned to. */
+export interface PinnedTools {
+  readonly tools: readonly string[]
+  /** The gateway's configuration; the one beside the vault unless told. */
+  readonly config: string | undefined
+}
+
 /**
  * Gives the digest of each tool's definition as it is now; servers of the gateway are asked.
  *
  * @throws {VaultError} INPUT if a tool is none of a server, NOT_FOUND, UPSTREAM and UNSAFE if a server cannot be asked.
  */
 export async function pinTools(
-  tools: readonly string[],
+  { tools, config }: PinnedTools,
   { access }: Opened,
   context: Context,
 ): Promise<readonly ToolDigest[]> {
@@ -28,6 +35,6 @@ export async function pinTools(
   }
   if (others.length === 0) return own
   const { readDigests } = await import('../gateway/serve.js')
-  const place = configPlace(undefined, access, context)
+  const place = configPlace(config, access, context)
   return [...own, ...(await readDigests(others, place, { ...stdioWorld(access, context), writeLog: () => {} }))]
 }

@@ -40,8 +40,8 @@ export class BuiltinUpstream implements Upstream {
     this.#front = new SdkFront(parts.report)
   }
 
-  get allTools(): string {
-    return SEARCH_TOOL
+  get allTools(): readonly string[] {
+    return [SEARCH_TOOL]
   }
 
   tokenTool(tool: string): string {

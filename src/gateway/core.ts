@@ -125,7 +125,7 @@ export class GatewayCore {
     const upstreams = config.upstreams.filter(({ name }) => name === only)
     if (upstreams.length > 0) return { upstreams }
     throw new VaultError('NOT_FOUND', `no server "${only}" in "${this.#options.config.path}"`, {
-      hints: ['mcpvault config show'],
+      hints: [`its servers: ${config.upstreams.map(({ name }) => name).join(', ')}`],
     })
   }
 

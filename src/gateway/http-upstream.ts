@@ -48,8 +48,8 @@ export class HttpUpstream implements Upstream {
     })
   }
 
-  get allTools(): string {
-    return `${this.name}/*`
+  get allTools(): readonly string[] {
+    return [`${this.name}/*`]
   }
 
   tokenTool(tool: string): string {

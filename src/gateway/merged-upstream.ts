@@ -12,7 +12,6 @@ import {
 import type { ServerContext } from '@modelcontextprotocol/server'
 import { VaultError } from '../errors.js'
 import type { ToolDefinition } from '../tokens/digest.js'
-import { ANY_TOOL } from '../tokens/tool-name.js'
 import { isModern } from './decide.js'
 import { parseFrame } from './frame.js'
 import { RPC_CODES, RpcError } from './rpc.js'
@@ -58,8 +57,8 @@ export class MergedUpstream implements Upstream {
     this.#front = new SdkFront((error) => report('the merged servers could not be served', error))
   }
 
-  get allTools(): string {
-    return ANY_TOOL
+  get allTools(): readonly string[] {
+    return this.#all().flatMap(({ allTools }) => allTools)
   }
 
   get place(): string {

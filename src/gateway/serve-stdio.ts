@@ -1,9 +1,11 @@
-/** `mcpvault serve NAME --stdio` and `mcpvault connect NAME`: one server for one client, over stdin and stdout. */
+/** `mcpvault serve NAME --stdio` and `mcpvault connect [NAME]`: a server for one client, over stdin and stdout. */
 
 import { standingToken } from '../tokens/standing.js'
 import { ANY_TOOL } from '../tokens/tool-name.js'
-import type { ConfigPlace } from './config-file.js'
+import { openVault } from '../vault/open.js'
+import { type ConfigPlace, readConfigFile } from './config-file.js'
 import { GatewayCore, type ServeWorld } from './core.js'
+import { MergedUpstream } from './merged-upstream.js'
 import { serveStdio } from './stdio-front.js'
 import type { Upstream } from './upstream.js'
 
@@ -22,23 +24,29 @@ export interface ServeStdioOptions {
   readonly config: ConfigPlace
   /** The bare subcommand. */
   readonly command: string
-  readonly name: string
+  /** Without a name: the one server that there is, or all of them as one. */
+  readonly name: string | undefined
   /** The token of every request, or the tools of one that is made and renewed here. */
   readonly token: string | undefined | { readonly tools: readonly string[] | undefined }
 }
 
 /** Serves until stdin ends or a signal comes. @throws {VaultError} whatever keeps it from starting */
 export async function runStdio(options: ServeStdioOptions, world: StdioWorld): Promise<void> {
-  const { config, command, name, token } = options
-  const core = new GatewayCore({ config, command, only: name, isForOneClient: true }, world)
+  const { config, command, token } = options
+  const name = options.name ?? onlyServer(config, world)
+  const core = new GatewayCore({ config, command, only: name, isForOneClient: name !== undefined }, world)
   await core.start()
   const end = new AbortController()
   const stops = (['SIGTERM', 'SIGINT'] as const).map((signal) => world.onSignal(signal, () => end.abort()))
-  const upstream = core.upstreams.find(name)
+  const merged = name === undefined ? new MergedUpstream(core.upstreams, core.log.report) : undefined
+  const upstream: Upstream | undefined = name === undefined ? merged : core.upstreams.find(name)
   try {
     if (upstream === undefined) return
-    const tools = typeof token === 'object' ? toolsOf(token.tools, upstream) : []
-    const ownToken = onePending(() => standingToken(core.loader.tokenAccess(), { use: `connect:${name}`, tools }))
+    const own = typeof token === 'object' ? token : undefined
+    const use = `connect:${upstream.name}`
+    const ownToken = onePending(() =>
+      standingToken(core.loader.tokenAccess(), { use, tools: toolsOf(own?.tools, upstream) }),
+    )
     await serveStdio(
       {
         handle: (request) => core.gateway.handle(upstream, request),
@@ -51,8 +59,15 @@ export async function runStdio(options: ServeStdioOptions, world: StdioWorld): P
     )
   } finally {
     for (const stop of stops) stop()
+    await merged?.close()
     await core.close(DRAIN_MS)
   }
+}
+
+/** The server of a configuration that has no other. @throws {VaultError} as `readConfigFile` */
+function onlyServer(config: ConfigPlace, { access }: StdioWorld): string | undefined {
+  const { upstreams } = readConfigFile(config, openVault(access)).config
+  return upstreams.length === 1 ? upstreams[0]?.name : undefined
 }
 
 /** Requests that come at once make one token, not one each. */
@@ -68,6 +83,6 @@ function onePending<T>(run: () => Promise<T>): () => Promise<T> {
 
 /** Tools of the one server may be named as it names them; without a name they are all of that server. */
 function toolsOf(tools: readonly string[] | undefined, upstream: Upstream): readonly string[] {
-  if (tools === undefined) return [upstream.allTools]
+  if (tools === undefined) return upstream.allTools
   return tools.map((tool) => (tool === ANY_TOOL || tool.includes('/') ? tool : upstream.tokenTool(tool)))
 }

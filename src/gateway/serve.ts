@@ -98,7 +98,7 @@ class Running implements RunningGateway {
       await this.#core.close(0)
       throw error
     }
-    log.info('serving', { host: listen.host, port: this.port, upstreams: upstreams.names.join(' ') })
+    log.info('serving', { url: this.#url(), host: listen.host, port: this.port, upstreams: upstreams.names.join(' ') })
   }
 
   async close(graceMs: number): Promise<void> {
@@ -109,6 +109,15 @@ class Running implements RunningGateway {
     await this.#merged.close()
     await this.#core.close(graceMs)
     log.info('stopped')
+  }
+
+  /** Where clients reach it, as far as that is known here. */
+  #url(): string {
+    const { listen, hosts, tls } = this.#options
+    const [named] = hosts
+    const host = named !== undefined && !isLoopbackHost(listen.host) ? named : listen.host
+    const bare = host.replace(/^\[|\]$/g, '')
+    return `${tls === undefined ? 'http' : 'https'}://${bare.includes(':') ? `[${bare}]` : bare}:${this.port}/mcp`
   }
 
   #doors(): { readonly hosts: ReadonlySet<string>; readonly origins: ReadonlySet<string> } {

@@ -61,8 +61,8 @@ export class StdioRelay implements Upstream {
     this.#follow.unref()
   }
 
-  get allTools(): string {
-    return `${this.name}/*`
+  get allTools(): readonly string[] {
+    return [`${this.name}/*`]
   }
 
   tokenTool(tool: string): string {

@@ -70,8 +70,8 @@ export class StdioUpstream implements Upstream {
     this.#follow.unref()
   }
 
-  get allTools(): string {
-    return `${this.name}/*`
+  get allTools(): readonly string[] {
+    return [`${this.name}/*`]
   }
 
   tokenTool(tool: string): string {

@@ -91,7 +91,7 @@ export interface Upstream {
   /** How tokens name one of its tools: `UPSTREAM/tool`, or a builtin's bare name. */
   tokenTool(tool: string): string
   /** How tokens name all of its tools, also those that are added later. */
-  readonly allTools: string
+  readonly allTools: readonly string[]
   /** Where a tool really is, if this stands for several upstreams; undefined for a tool that none of them can have. */
   behind?(tool: string): UpstreamTool | undefined
   /** Gives a tool's definition as its own upstream lists it, where that cannot be asked in the client's own words. */

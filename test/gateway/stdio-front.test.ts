@@ -60,6 +60,23 @@ describe('connect', () => {
     expect(await callText(client, 'read')).toBe('streamed')
   })
 
+  it('is the one server that there is, or all of them as one, where none is named', async () => {
+    const world = await withProgram('legacy')
+    const alone = await connectStdio(world, { tools: undefined }, { era: 'legacy', server: null })
+    expect(await callText(alone, 'echo', { value: 'alone' })).toBe('alone')
+    const server = { command: process.execPath, args: [PROGRAM, 'both'] }
+    await world.configure({ mcpServers: { notes: server, mail: server } })
+    for (const era of ['legacy', 'modern'] as const) {
+      const all = await connectStdio(world, { tools: undefined }, { era, server: null })
+      const names = (await all.listTools()).tools.map(({ name }) => name)
+      expect(names).toEqual(expect.arrayContaining(['notes__echo', 'mail__echo']))
+      expect(await callText(all, 'mail__echo', { value: era })).toBe(era)
+      await all.close()
+    }
+    const some = await connectStdio(world, { tools: ['notes__echo', 'mail/who'] }, { era: 'legacy', server: null })
+    expect((await some.listTools()).tools.map(({ name }) => name).sort()).toEqual(['mail__who', 'notes__echo'])
+  })
+
   it('makes a token for all tools of that server, and for no other, where none are named', async () => {
     const world = await withProgram('legacy')
     const client = await connectStdio(world, { tools: undefined }, { era: 'legacy' })

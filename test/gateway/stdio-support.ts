@@ -12,6 +12,8 @@ import type { GatewayWorld } from './gateway-support.js'
 export interface StdioClientOptions {
   readonly era: Era
   readonly capabilities?: object
+  /** Which server; null for `connect` without a name. */
+  readonly server?: string | null
   /** Sees each line that the client gets. */
   readonly onLine?: (line: string) => void
 }
@@ -53,7 +55,12 @@ export async function connectStdio(
 ): Promise<Client> {
   const transport = new LineTransport(options.onLine)
   const served = runStdio(
-    { config: world.configPlace, command: 'serve', name: 'notes', token },
+    {
+      config: world.configPlace,
+      command: 'serve',
+      name: options.server === null ? undefined : (options.server ?? 'notes'),
+      token,
+    },
     { ...world.serveWorld(), input: transport.input, writeOutput: transport.write },
   )
   return begin(transport, served, options)

@@ -11,7 +11,7 @@ import { TOOLS_FLAG } from '../token-flags.js'
 
 /** Options of `connect`. */
 export interface ConnectOptions extends GlobalOptions {
-  readonly server: string
+  readonly server?: string
   readonly config?: string
   readonly tools?: readonly string[]
   readonly tokenFile?: string
@@ -19,14 +19,17 @@ export interface ConnectOptions extends GlobalOptions {
 
 const CONNECT: CommandShape<ConnectOptions> = {
   name: 'connect',
-  positionals: [{ key: 'server', arity: 'one', help: 'a server of mcpvault.json, or the URL of a gateway elsewhere' }],
-  flags: [
-    CONFIG_FLAG,
-    { ...TOOLS_FLAG, help: 'the tools that the client may see and call (all of the server)' },
-    TOKEN_FILE_FLAG,
+  positionals: [
+    {
+      key: 'server',
+      arity: 'optional',
+      help: 'a server of mcpvault.json (all of them as one), or the URL of a gateway elsewhere',
+    },
   ],
+  flags: [CONFIG_FLAG, { ...TOOLS_FLAG, help: 'the tools that the client may see and call (all)' }, TOKEN_FILE_FLAG],
   examples: [
     ['as the command of a server in a client’s configuration', 'mcpvault connect github --tools get_issue,list_issues'],
+    ['all servers of mcpvault.json as one', 'mcpvault connect'],
     [
       'a gateway on another machine, with the token in MCPVAULT_TOKEN',
       'mcpvault connect https://mcp.example/mcp/github',
@@ -42,7 +45,7 @@ export function addConnectCommand(parent: Command, context: Context, run = runCo
 /** Is an MCP server on stdin and stdout, for one client, until stdin ends. */
 export async function runConnect(options: ConnectOptions, context: Context): Promise<void> {
   const { server, tools, config } = options
-  if (/^https?:/i.test(server)) return connectRemote(options, context)
+  if (server !== undefined && /^https?:/i.test(server)) return connectRemote(server, options, context)
   const access = await accessVault(options, context, 'needed')
   const { runStdio } = await import('../../gateway/serve.js')
   await runStdio(
@@ -51,8 +54,8 @@ export async function runConnect(options: ConnectOptions, context: Context): Pro
   )
 }
 
-async function connectRemote(options: ConnectOptions, context: Context): Promise<void> {
-  const { server, tools } = options
+async function connectRemote(server: string, options: ConnectOptions, context: Context): Promise<void> {
+  const { tools } = options
   if (tools !== undefined) {
     throw new VaultError('USAGE', 'cannot choose tools there: what may be called stands in the token', {
       hints: ['mcpvault token narrow --tools NAMES'],

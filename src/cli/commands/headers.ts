@@ -4,6 +4,7 @@ import { fillTemplate } from '../../exec/fill.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
+import { CONFIG_FLAG } from '../gateway-config.js'
 import { openForReading } from '../open-vault.js'
 import { TOOLS_FLAG } from '../token-flags.js'
 import { serverToken } from '../server-token.js'
@@ -13,6 +14,7 @@ export interface HeadersOptions extends GlobalOptions {
   /** A server behind the gateway, for which a token is made. */
   readonly server?: string
   readonly tools?: readonly string[]
+  readonly config?: string
   readonly headers: readonly HeaderTemplate[]
 }
 
@@ -28,7 +30,8 @@ const HEADERS: CommandShape<HeadersOptions> = {
     { key: 'server', arity: 'optional', help: 'a server of the gateway: prints Authorization with a token' },
   ],
   flags: [
-    { ...TOOLS_FLAG, help: 'with a server: the tools that the token allows' },
+    { ...TOOLS_FLAG, help: 'with a server: the tools that the token allows (all of the server)' },
+    CONFIG_FLAG,
     {
       key: 'headers',
       long: '--header',
@@ -51,21 +54,21 @@ export function addHeadersCommand(parent: Command, context: Context, run = runHe
 
 /** Prints headers with credentials filled in, as the JSON object that Claude Code takes from its `headersHelper`. */
 export async function runHeaders(options: HeadersOptions, context: Context): Promise<void> {
-  const { server, tools, headers } = options
+  const { server, tools, headers, config } = options
   if (headers.length === 0 && server === undefined) {
     throw new VaultError('USAGE', 'cannot print headers: none was named', {
-      hints: [
-        'mcpvault headers SERVER --tools NAMES',
-        `mcpvault headers --header 'Authorization: Bearer {{ vault "NAME" }}'`,
-      ],
+      hints: ['mcpvault headers SERVER', `mcpvault headers --header 'Authorization: Bearer {{ vault "NAME" }}'`],
     })
   }
-  if (server === undefined && tools !== undefined) {
-    throw new VaultError('USAGE', 'cannot use --tools: it belongs to a token for a server that is named')
+  if (server === undefined && (tools ?? config) !== undefined) {
+    const flag = tools === undefined ? '--config' : '--tools'
+    throw new VaultError('USAGE', `cannot use ${flag}: it belongs to a token for a server that is named`)
   }
   const opened = await openForReading(options, context, 'needed')
   const { vault } = opened
-  const token = server === undefined ? [] : [['Authorization', `Bearer ${await serverToken(server, tools, opened)}`]]
+  const tokenFor = async (name: string): Promise<string> =>
+    `Bearer ${await serverToken({ server: name, tools, config }, opened, context)}`
+  const token = server === undefined ? [] : [['Authorization', await tokenFor(server)]]
   const filled = headers.map(({ name, template }) => {
     const { bytes } = fillTemplate(Buffer.from(template), (reference) =>
       vault.load(reference.name, { version: reference.version, nowMs: context.now() }),

@@ -8,6 +8,7 @@ import { ANY_TOOL } from '../../tokens/tool-name.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
+import { CONFIG_FLAG } from '../gateway-config.js'
 import { openForReading } from '../open-vault.js'
 import { countOf, createPrinter } from '../printer.js'
 import { canAsk } from '../read-value.js'
@@ -25,6 +26,8 @@ export interface TokenCreateOptions extends GlobalOptions {
   readonly rules: readonly ArgumentRule[]
   readonly rate?: Rate
   readonly pin: boolean
+  /** With `pin`: where its servers are named. */
+  readonly config?: string
 }
 
 const TOKEN_CREATE: CommandShape<TokenCreateOptions> = {
@@ -38,6 +41,7 @@ const TOKEN_CREATE: CommandShape<TokenCreateOptions> = {
     RATE_FLAG,
     METHODS_FLAG,
     { key: 'pin', long: '--pin', help: 'void the token for a tool whose definition changes from what it is now' },
+    { ...CONFIG_FLAG, help: 'with --pin: the gateway configuration (mcpvault.json beside the vault)' },
   ],
   examples: [
     ['half an hour of one tool, in a script', 'TOKEN=$(mcpvault token create --tools web_search --ttl 30m)'],
@@ -56,7 +60,10 @@ export function addTokenCreateCommand(parent: Command, context: Context, run = r
 
 /** Makes a token and prints it alone on stdout. */
 export async function runTokenCreate(options: TokenCreateOptions, context: Context): Promise<void> {
-  const { methods, ttlSeconds, label, calls, rules, rate } = options
+  const { methods, ttlSeconds, label, calls, rules, rate, config, pin } = options
+  if (config !== undefined && !pin) {
+    throw new VaultError('USAGE', 'cannot use --config: only --pin asks servers, and none is pinned')
+  }
   if (options.tools === undefined && !canAsk(options, context)) {
     throw new VaultError('USAGE', 'cannot create a token without saying what it may call', {
       hints: ['mcpvault token create --tools web_search'],
@@ -73,7 +80,7 @@ export async function runTokenCreate(options: TokenCreateOptions, context: Conte
     calls,
     rules,
     rate,
-    digests: options.pin ? await pinTools(tools, opened, context) : [],
+    digests: pin ? await pinTools({ tools, config }, opened, context) : [],
   })
   if (!options.json) printer.result(`${token}\n`)
   if (tools.includes(ANY_TOOL)) printer.warn('this token may call every tool, also those that are added later')

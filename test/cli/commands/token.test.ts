@@ -86,7 +86,7 @@ describe('token create', () => {
   it.for([
     ['no tools', ['--ttl', '1h']],
     ['an empty name', ['--tools', 'a,,b']],
-    ['a pattern', ['--tools', 'github/*']],
+    ['a pattern', ['--tools', 'github/get_*']],
     ['* beside names', ['--tools', '*,web_search']],
     ['a life of no time', ['--tools', 'a', '--ttl', '0']],
     ['a life over 30 days', ['--tools', 'a', '--ttl', '31d']],
