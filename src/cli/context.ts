@@ -79,6 +79,8 @@ export interface Host {
   readonly uid: number
   /** `user@host`, as the log's `by` has it. */
   readonly user: string
+  /** The home directory that the user database has, which a timer finds in HOME whatever it is here. */
+  readonly accountHome: string
   /** The absolute paths of node and of the script that was started, which start mcpvault again. */
   readonly launcher: readonly [node: string, script: string]
 }

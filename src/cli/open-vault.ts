@@ -29,7 +29,7 @@ import {
 import { createPrinter } from './printer.js'
 import { sideFiles } from './side-files.js'
 
-const VAULT_NAME = 'mcp_credentials.enc'
+export const VAULT_NAME = 'mcp_credentials.enc'
 const LOCK_TIMEOUT_MS = 5000
 
 /** Where the vault is looked for, in order; the first is taken, and for the last two the first that exists. */

@@ -39,7 +39,8 @@ export async function rehearse(
 }
 
 function cronWorld(access: VaultAccess, options: GlobalOptions, context: Context): RotationWorld {
-  const { home, host } = context
+  const { host } = context
+  const home = host.accountHome
   const environment = { HOME: home, LOGNAME: host.user.split('@')[0] ?? '', SHELL: '/bin/sh', PATH: CRON_PATH }
   return { ...rotationWorld(access.store.locate('vault'), options, context), directory: home, environment }
 }

@@ -30,6 +30,8 @@ const MINUTE_STEPS = [1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30]
 const HOUR_STEPS = [1, 2, 3, 4, 6, 8, 12]
 const SHARE_OF_DELAY = 12
 const LONGEST_DELAY = HOUR
+/** Of the command of a line, in bytes: MAX_COMMAND of Vixie's cron, which Debian and most others have, less two. */
+const LONGEST_CRON_COMMAND = 998
 
 /** Holds that a crontab can say it: a span that divides an hour or a day, a day, a week. @throws {VaultError} USAGE */
 export function checkEvery(everySeconds: number): number {
@@ -43,13 +45,18 @@ export function checkEvery(everySeconds: number): number {
 /**
  * Writes a comment and one line of a crontab (crontab(5)).
  *
- * @throws {VaultError} INPUT for a word that no crontab can hold.
+ * @throws {VaultError} INPUT for a word that no crontab can hold, and for a line that is too long for one.
  */
 export function formatCron(command: TimedCommand, rhythm: Rhythm): string {
   const variables = Object.entries(command.environment).map(
     ([name, value]) => `export ${cronWord(`${name}=${value}`)}; `,
   )
   const line = `ulimit -c 0; ${variables.join('')}exec ${command.argv.map(cronWord).join(' ')}`
+  if (Buffer.byteLength(line) > LONGEST_CRON_COMMAND) {
+    throw new VaultError('INPUT', `cannot write a crontab: a line of it has at most ${LONGEST_CRON_COMMAND} bytes`, {
+      hints: ['--format systemd can say it', 'or keep vault and key under shorter paths'],
+    })
+  }
   return `# mcpvault: ${command.summary}, every ${formatDuration(rhythm.everySeconds)}\n${cronFields(rhythm)} ${line}\n`
 }
 

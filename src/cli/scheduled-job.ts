@@ -128,12 +128,14 @@ export function planJob(name: JobName | 'serve', options: GlobalOptions, context
     const value = context.env[variable]
     return value ? [[variable, value] as const] : []
   })
+  // What was seen and confirmed here lies below it; a timer's is that of the account.
+  const home = context.home === context.host.accountHome ? {} : { HOME: context.home }
   return {
     unit: `mcpvault-${name}`,
     summary: job.summary,
     argv: [...context.host.launcher, ...job.argv, ...flags],
     rehearsals: job.rehearsals.map((argv) => [...context.host.launcher, ...argv, ...flags]),
-    environment: { ...Object.fromEntries(carried), ...source.environment },
+    environment: { ...home, ...Object.fromEntries(carried), ...source.environment },
   }
 }
 

@@ -64,7 +64,10 @@ function currentDirectory(): string {
  */
 function homeDirectory(): string {
   const named = process.env.HOME
-  if (named?.startsWith('/')) return named
+  return named?.startsWith('/') ? named : accountHome()
+}
+
+function accountHome(): string {
   try {
     return process.getBuiltinModule('node:os').userInfo().homedir || '/'
   } catch {
@@ -81,6 +84,9 @@ function systemHost(): Host {
     },
     get user() {
       return `${userName()}@${process.getBuiltinModule('node:os').hostname()}`
+    },
+    get accountHome() {
+      return accountHome()
     },
     get launcher(): Host['launcher'] {
       return [process.execPath, process.argv[1] ?? '']

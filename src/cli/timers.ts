@@ -1,8 +1,10 @@
 /** Which timers run mcpvault on a vault: crontabs and systemd units. */
 
 import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { Context } from './context.js'
+import { GLOBAL_FLAGS } from './flags.js'
+import { VAULT_NAME } from './open-vault.js'
 
 /** A line of a crontab or unit that starts mcpvault. */
 export interface Timer {
@@ -15,24 +17,90 @@ export interface Timer {
 const MAX_BYTES = 1024 * 1024
 const CRON_LIMITS = { timeoutMs: 5000, maxBytes: MAX_BYTES }
 
-/** Finds the timers that name a vault, as far as this user can read them. */
-export function findTimers(vaultPaths: readonly string[], context: Context): readonly Timer[] {
+/** Which vault a timer is to be found for, and what a line means that names none. */
+export interface TimerQuestion {
+  /** Absolute paths of the vault: as it is called, and as it is. */
+  readonly vaultPaths: readonly string[]
+  /** What `~`, `$HOME` and systemd's `%h` stand for. */
+  readonly home: string
+  /** The vault that a command without a word on it finds, for lines of this user. */
+  readonly defaultVault?: string | undefined
+}
+
+/** Finds the timers that run mcpvault on a vault, as far as this user can read them. */
+export function findTimers(question: TimerQuestion, context: Context): readonly Timer[] {
+  // What the system runs, runs as root or as whoever is named there.
+  const ofAnybody = { ...question, home: '/root', defaultVault: undefined }
+  const own = ownUnits(context)
   return [
-    ...findInText(readCrontab(context), 'crontab', vaultPaths),
-    ...timerFiles(context).flatMap((path) => findInText(readQuietly(path), path, vaultPaths)),
+    ...findInText(readCrontab(context), 'crontab', question),
+    ...list(own, '.service').flatMap((path) => findInText(readQuietly(path), path, question)),
+    ...timerFiles().flatMap((path) => findInText(readQuietly(path), path, ofAnybody)),
   ]
 }
 
 /** Finds the lines that start mcpvault on a vault; comments are none. */
-export function findInText(text: string, where: string, vaultPaths: readonly string[]): readonly Timer[] {
-  return text.split(/\r?\n/).flatMap((line, index) => {
-    if (/^\s*[#;]/.test(line)) return []
-    // As cron and systemd read it: `\%` and `%%` are a percent sign, `$$` is a dollar.
-    const read = line.replaceAll('\\%', '%').replaceAll('%%', '%').replaceAll('$$', '$')
-    const command = /mcpvault(?:\.js)?["']?\s+([a-z][a-z-]*)/.exec(read)?.[1]
-    const isNamed = vaultPaths.some((path) => read.includes(path) || read.includes(path.replaceAll("'", `'\\''`)))
-    return command !== undefined && isNamed ? [{ where: `${where}:${index + 1}`, command }] : []
+export function findInText(text: string, where: string, question: TimerQuestion): readonly Timer[] {
+  let [named, base]: (string | undefined)[] = []
+  // A unit goes on behind a backslash at the end of a line.
+  const lines = text.split(/\r?\n/)
+  return lines.flatMap((first, index) => {
+    let line = first
+    for (let next = index + 1; line.endsWith('\\') && next < lines.length; next++)
+      line = line.slice(0, -1) + lines[next]
+    if (/^\s*[#;]/.test(line) || lines[index - 1]?.endsWith('\\')) return []
+    const words = cutWords(line, question.home)
+    const [program, rest] = findProgram(words)
+    const before = words.slice(0, program)
+    const assigned = before.flatMap((word) => /\bMCPVAULT_FILE=([^;]+)/.exec(word)?.[1] ?? []).at(-1)
+    const moved = before.flatMap(
+      (word, at) => /^WorkingDirectory=(.+)/.exec(word)?.[1] ?? (before[at - 1] === 'cd' ? word : []),
+    )
+    // crontabs and units set variables on lines of their own, which hold for those below.
+    if (program === words.length) [named, base] = [assigned ?? named, moved.at(-1) ?? base]
+    const directory = moved.at(-1)?.replace(/;$/, '') ?? base ?? question.home
+    const { command, vault = assigned ?? named } = readArguments(rest)
+    const places =
+      vault === undefined
+        ? [VAULT_NAME, ...(question.defaultVault === undefined ? [] : [question.defaultVault])]
+        : [vault]
+    const isMeant = places.some((place) => question.vaultPaths.includes(resolve(directory, place)))
+    return command !== undefined && isMeant ? [{ where: `${where}:${index + 1}`, command }] : []
   })
+}
+
+/** Cuts a line into words as sh and systemd do; `\%` of crontabs and `%%` are a percent sign, `$$` is a dollar. */
+function cutWords(line: string, home: string): readonly string[] {
+  const plain = line.replaceAll('\\%', '%').replaceAll('%%', '%').replaceAll('$$', '$')
+  const pieces = plain.match(/(?:'[^']*'|"(?:\\.|[^"\\])*"|\\.|[^\s'"\\])+/g) ?? []
+  return pieces.map((piece) =>
+    piece
+      .replace(/'([^']*)'|"((?:\\.|[^"\\])*)"|\\(.)/g, (_, single?: string, double?: string, one?: string) => {
+        return single ?? double?.replace(/\\(.)/g, '$1') ?? one ?? ''
+      })
+      .replace(/(^|=)(?:~(?=\/)|\$HOME\b|\$\{HOME\}|%h\b)/, (_, before: string) => `${before}${home}`),
+  )
+}
+
+/** Finds the word that is mcpvault, and what it is given. */
+function findProgram(words: readonly string[]): readonly [at: number, rest: readonly string[]] {
+  const at = words.findIndex((word) => /(?:^|[/=])mcpvault(?:\.js)?$/.test(word))
+  return at === -1 ? [words.length, []] : [at, words.slice(at + 1)]
+}
+
+const WITH_VALUE = new Set(GLOBAL_FLAGS.filter(({ value }) => value !== undefined).map(({ long }) => String(long)))
+
+/** Reads the subcommand, global flags before it or not, and the vault that is named. */
+function readArguments(words: readonly string[]): { readonly command?: string; readonly vault?: string } {
+  let [command, vault]: (string | undefined)[] = []
+  for (let at = 0; at < words.length; at++) {
+    const [flag = '', inline] = words[at]?.split(/=(.*)/s) ?? []
+    if (flag.startsWith('--')) {
+      const value = inline ?? (WITH_VALUE.has(flag) ? words[++at] : undefined)
+      if (flag === '--vault') vault = value
+    } else if (/^[a-z][a-z-]*$/.test(flag)) command ??= flag
+  }
+  return { ...(command === undefined ? {} : { command }), ...(vault === undefined ? {} : { vault }) }
 }
 
 function readCrontab(context: Context): string {
@@ -46,19 +114,20 @@ function readCrontab(context: Context): string {
   }
 }
 
-function timerFiles({ home, env }: Context): readonly string[] {
-  const config = env.XDG_CONFIG_HOME || join(home, '.config')
-  const units = [join(config, 'systemd/user'), '/etc/systemd/user', '/etc/systemd/system'].flatMap((directory) =>
-    list(directory).filter((path) => path.endsWith('.service')),
-  )
-  return ['/etc/crontab', ...list('/etc/cron.d'), ...units]
+function ownUnits({ home, env }: Context): string {
+  return join(env.XDG_CONFIG_HOME || join(home, '.config'), 'systemd/user')
 }
 
-function list(directory: string): readonly string[] {
+function timerFiles(): readonly string[] {
+  const units = ['/etc/systemd/user', '/etc/systemd/system'].flatMap((directory) => list(directory, '.service'))
+  return ['/etc/crontab', ...list('/etc/cron.d', ''), ...units]
+}
+
+function list(directory: string, ending: string): readonly string[] {
   try {
     const entries = readdirSync(directory, { withFileTypes: true })
     return entries
-      .filter((entry) => entry.isFile() || entry.isSymbolicLink())
+      .filter((entry) => (entry.isFile() || entry.isSymbolicLink()) && entry.name.endsWith(ending))
       .map((entry) => join(directory, entry.name))
       .sort()
   } catch {

@@ -15,6 +15,7 @@ import { ANY_TOOL } from '../tokens/tool-name.js'
 import { TokenRecords } from '../tokens/records.js'
 import type { Credential, Vault, VaultAccess } from '../vault/vault.js'
 import type { Context } from './context.js'
+import { defaultVaultPath } from './open-vault.js'
 import { findTimers } from './timers.js'
 
 /** One place where a credential is held, or from where it is reached. */
@@ -192,7 +193,12 @@ async function findUpstreams({ credential, access, context }: UsesScene): Promis
 
 function findVaultTimers({ access, context }: UsesScene): readonly Use[] {
   const path = access.store.locate('vault')
-  return findTimers([path, followLinks(path)], context).map(({ where, command }) => ({
+  const question = {
+    vaultPaths: [path, followLinks(path)],
+    home: context.home,
+    defaultVault: defaultVaultPath(context),
+  }
+  return findTimers(question, context).map(({ where, command }) => ({
     kind: 'timer',
     where,
     what: `runs "${command}" on this vault`,

@@ -59,6 +59,19 @@ describe('a crontab line', () => {
     expect(() => formatCron({ ...oddCommand('x'), argv: [oddity] }, rhythm(3600))).toThrow('a backslash or a control')
   })
 
+  it("is as long as Debian's crontab takes it, and refused when it is longer", (context) => {
+    needProgram(context, 'crontab', 'cron')
+    const lineOf = (length: number): string =>
+      formatCron({ ...oddCommand('x'), environment: {}, argv: ['/bin/true', 'y'.repeat(length)] }, rhythm(3600))
+    const rest = (lineOf(1).split('\n')[1] ?? '').split(' ').slice(5).join(' ').length - 1
+    const file = join(temporaryDirectory(), 'crontab')
+    writeFileSync(file, lineOf(998 - rest))
+    expect(spawnSync('crontab', ['-n', file]).status).toBe(0)
+    writeFileSync(file, lineOf(998 - rest).replace('yyy', 'yyyy'))
+    expect(spawnSync('crontab', ['-n', file]).status).not.toBe(0)
+    expect(() => lineOf(999 - rest)).toThrow('at most 998 bytes')
+  })
+
   it("is taken by Debian's crontab, in every rhythm", (context) => {
     needProgram(context, 'crontab', 'cron')
     const file = join(temporaryDirectory(), 'crontab')

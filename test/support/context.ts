@@ -111,6 +111,7 @@ export class TestWorld {
         platform: real.host.platform,
         uid: real.host.uid,
         user: 'tester@machine',
+        accountHome: directory,
         launcher: LAUNCHER,
       },
       now: () => this.nowMs,

@@ -1,6 +1,8 @@
+import { existsSync } from 'node:fs'
 import type { Command } from 'commander'
 import { parseDuration } from '../../duration.js'
 import { VaultError } from '../../errors.js'
+import { shellWord } from '../../shell-word.js'
 import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import { type CommandShape, type GlobalOptions, oneOf } from '../flags.js'
@@ -100,6 +102,10 @@ function scheduleServe(options: ScheduleOptions, context: Context): void {
   const command = planService(options, context)
   const printer = createPrinter(context, options)
   warnOfNpx(printer, context)
+  for (const path of command.writes.filter((one) => !existsSync(one))) {
+    // systemd starts nothing where a path of ReadWritePaths is missing.
+    printer.warn(`the unit will not start before this folder is there: mkdir -p -m 700 ${shellWord(path)}`)
+  }
   if (command.user === 'root') printer.warn('the gateway would run as root: write another User= into the unit')
   const text = formatLastingService(command)
   const { unit, argv, environment, user, writes } = command

@@ -6,6 +6,16 @@ import type { TestWorld } from '../../support/context.js'
 import { launcher } from '../../support/built.js'
 import { DAY_MS, KEY, nativeWorld, OTHER_KEY, succeed, VAULT } from './support.js'
 
+const NO_OPTIONS = {
+  acceptRestore: false,
+  trustNewKey: false,
+  json: false,
+  quiet: false,
+  input: false,
+  color: false,
+  debug: false,
+}
+
 /** A world whose key lies in a file that its environment names. */
 async function worldWithKeyFile(): Promise<TestWorld> {
   const world = await nativeWorld()
@@ -56,6 +66,16 @@ describe('schedule', () => {
       ...['rotate', '--due', '--vault', at(VAULT), '--log', at('log.json'), '--assume-tz', 'Europe/Berlin'],
       ...['--key-file', at('key file'), '--no-input'],
     ])
+  })
+
+  it('hands on a home directory that is not that of the account, since what this machine has seen lies there', async () => {
+    const world = await worldWithKeyFile()
+    expect(await succeed(world, 'schedule', 'rotate')).not.toContain('export HOME')
+    const context = world.context()
+    const elsewhere = { ...context, host: { ...context.host, accountHome: '/home/of the account' } }
+    const { planJob } = await import('../../../src/cli/scheduled-job.js')
+    const { environment } = planJob('rotate', { ...NO_OPTIONS, vault: join(world.directory, VAULT) }, elsewhere)
+    expect(environment).toEqual({ HOME: world.directory })
   })
 
   it('needs no key for a question', async () => {
@@ -116,6 +136,15 @@ describe('schedule', () => {
       '--no-input',
     ])
     expect(await succeed(world, 'schedule', 'serve')).toBe(text)
+  })
+
+  it('says which folder must be made first: systemd starts no unit that may write to one that is not there', async () => {
+    const world = await worldWithKeyFile()
+    await succeed(world, 'schedule', 'serve')
+    expect(world.stderr).not.toContain('mkdir')
+    world.env.XDG_STATE_HOME = join(world.directory, 'other state')
+    await succeed(world, 'schedule', 'serve')
+    expect(world.stderr).toContain(`mkdir -p -m 700 '${join(world.directory, 'other state/mcpvault')}'`)
   })
 
   it('hands the configuration and the address of a gateway on, by an absolute path', async () => {

@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { createAccess } from '../../../src/cli/open-vault.js'
+import { formatCron, formatService } from '../../../src/cli/schedule-text.js'
 import { findInText } from '../../../src/cli/timers.js'
 import { namesCredential } from '../../../src/cli/uses.js'
 import { registerHolder } from '../../../src/exec/holders.js'
@@ -128,9 +129,42 @@ describe('a timer', () => {
       'ExecStart=/usr/bin/node "/m v/mcpvault.js" rotation-due --vault "/v 50%%/c.enc"',
       'MCP_ENCRYPTION_KEY=k mcpvault rotate --vault /other.enc',
     ].join('\n')
-    expect(findInText(text, 'crontab', ['/v 50%/c.enc'])).toEqual([
+    expect(findInText(text, 'crontab', { vaultPaths: ['/v 50%/c.enc'], home: '/h' })).toEqual([
       { where: 'crontab:1', command: 'rotate' },
       { where: 'crontab:3', command: 'rotation-due' },
     ])
+  })
+
+  it('are found however the vault is named: before the subcommand, by a variable, by a folder, not at all', () => {
+    const home = '/home/me'
+    const vault = '/srv/m v/mcp_credentials.enc'
+    const found = (text: string, vaultPaths = [vault]): readonly string[] =>
+      findInText(text, 'x', {
+        vaultPaths,
+        home,
+        defaultVault: '/home/me/.local/share/mcpvault/mcp_credentials.enc',
+      }).map(({ where, command }) => `${where} ${command}`)
+    expect(found(`1 * * * * mcpvault --quiet --vault='${vault}' rotate --due`)).toEqual(['x:1 rotate'])
+    expect(found(`1 * * * * MCPVAULT_FILE="${vault}" mcpvault --log /l.json rotate --due`)).toEqual(['x:1 rotate'])
+    expect(found('1 * * * * cd /srv/m\\ v && mcpvault rotate --due')).toEqual(['x:1 rotate'])
+    expect(found(`MCPVAULT_FILE="${vault}"\n\n1 * * * * mcpvault rotate --due`)).toEqual(['x:3 rotate'])
+    const unit = (...lines: readonly string[]): string => ['[Service]', ...lines].join('\n')
+    expect(found(unit(`Environment="MCPVAULT_FILE=${vault}"`, 'ExecStart=/b/mcpvault rotate'))).toEqual(['x:3 rotate'])
+    expect(found(unit('WorkingDirectory="/srv/m v"', 'ExecStart=/b/mcpvault serve'))).toEqual(['x:3 serve'])
+    expect(found(unit('ExecStart=/b/mcpvault \\', '  rotate --due \\', `  --vault "${vault}"`))).toEqual(['x:2 rotate'])
+    expect(found('1 * * * * mcpvault rotate', ['/home/me/.local/share/mcpvault/mcp_credentials.enc'])).toHaveLength(1)
+    expect(found('1 * * * * mcpvault rotate --vault ~/a.enc', ['/home/me/a.enc'])).toHaveLength(1)
+    expect(found(unit('ExecStart=/b/mcpvault rotate --vault %h/a.enc'), ['/home/me/a.enc'])).toHaveLength(1)
+    expect(found('1 * * * * mcpvault rotate --vault /other.enc\n1 * * * * mcpvault rotate')).toEqual([])
+  })
+
+  it('are found in what schedule prints, whatever the paths are', () => {
+    const vault = `/it's 50% $odd "dir"/v.enc`
+    const argv = ['/usr/bin/node', '/m v/mcpvault.js', 'rotate', '--due', '--vault', vault, '--key-file', '/k']
+    const command = { unit: 'mcpvault-rotate', summary: 'rotates', argv, environment: { XDG_STATE_HOME: '/s t' } }
+    const cron = formatCron(command, { everySeconds: 3600, minute: 1, hour: 1 })
+    const question = { vaultPaths: [vault], home: '/h' }
+    expect(findInText(cron, 'crontab', question)).toEqual([{ where: 'crontab:2', command: 'rotate' }])
+    expect(findInText(formatService(command), 'unit', question)).toMatchObject([{ command: 'rotate' }])
   })
 })
