@@ -2,18 +2,24 @@
  * The MCP server that the gateway's benchmark stands in front of: one tool, `echo`.
  *
  * `node gateway-upstream.js sdk` serves Streamable HTTP as the SDK does, in sessions, and prints its address; `stdio` is the
- * same server over stdin and stdout. `bare` answers over HTTP with hardly any work at all: no server that does something
- * is as fast, so it shows the cost of what stands in front of it.
+ * same server over stdin and stdout. `bare` answers over HTTP, and `bare-stdio` over stdin and stdout, with hardly any work
+ * at all: no server that does something is as fast, so they show the cost of what stands in front of them.
  */
 import { randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
+import { createInterface } from 'node:readline'
 import { toNodeHandler } from '@modelcontextprotocol/node'
 import { Server, WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/server'
 import { serveStdio } from '@modelcontextprotocol/server/stdio'
 
 const INFO = { name: 'bench', version: '1' }
 
-const FORMS = { sdk: () => listen(toNodeHandler({ fetch: answerWithSdk })), bare: () => listen(answerBare), stdio }
+const FORMS = {
+  sdk: () => listen(toNodeHandler({ fetch: answerWithSdk })),
+  bare: () => listen(answerBare),
+  stdio,
+  'bare-stdio': bareStdio,
+}
 await FORMS[process.argv[2]]()
 
 function createEcho() {
@@ -53,9 +59,7 @@ function answerBare(request, response) {
   request.on('end', () => {
     const { id, method, params } = JSON.parse(Buffer.concat(chunks))
     if (id === undefined) return response.writeHead(202).end()
-    const hello = { protocolVersion: params.protocolVersion, capabilities: { tools: {} }, serverInfo: INFO }
-    const result = method === 'tools/call' ? echo(params) : hello
-    const body = JSON.stringify({ jsonrpc: '2.0', id, result })
+    const body = bareAnswer({ id, method, params })
     const session = method === 'initialize' ? { 'mcp-session-id': 'bare' } : {}
     response.writeHead(200, {
       'content-type': 'application/json',
@@ -63,6 +67,19 @@ function answerBare(request, response) {
       ...session,
     })
     response.end(body)
+  })
+}
+
+function bareAnswer({ id, method, params }) {
+  const hello = { protocolVersion: params?.protocolVersion, capabilities: { tools: {} }, serverInfo: INFO }
+  const result = method === 'tools/call' ? echo(params) : hello
+  return JSON.stringify({ jsonrpc: '2.0', id, result })
+}
+
+function bareStdio() {
+  createInterface(process.stdin).on('line', (line) => {
+    const message = JSON.parse(line)
+    if (message.id !== undefined) process.stdout.write(`${bareAnswer(message)}\n`)
   })
 }
 

@@ -14,6 +14,7 @@ import { KEY, LAUNCHER, makeEnvironment, runTool } from './vaults.js'
 const MCP_PROXY = 'mcp-proxy@6.7.19'
 const CACHE = fileURLToPath(new URL('../node_modules/.cache/mcpvault-bench', import.meta.url))
 const UPSTREAM = fileURLToPath(new URL('./gateway-upstream.js', import.meta.url))
+const PASS = fileURLToPath(new URL('./gateway-pass.js', import.meta.url))
 const LOAD = fileURLToPath(new URL('./gateway-load.js', import.meta.url))
 const START_MS = 60_000
 /** CPU times in /proc are counted in hundredths of a second (proc(5); USER_HZ is 100 on every Linux that Node runs on). */
@@ -32,19 +33,21 @@ export async function startWorld(root) {
   processes.push(load)
   const end = () => Promise.all(processes.map(endProcess))
   try {
-    const sdk = await startUpstream(start, 'sdk')
-    const bare = await startUpstream(start, 'bare')
+    const sdk = await startUpstream(start, [UPSTREAM, 'sdk'])
+    const bare = await startUpstream(start, [UPSTREAM, 'bare'])
     const gateway = await startGateway({ root, start, servers: { sdk: { url: sdk.url }, bare: { url: bare.url } } })
-    const proxy = await startProxy(start)
-    return { run: (job) => runLoad(load, job), sdk, bare, gateway, proxy, end }
+    const pass = await startUpstream(start, [PASS, sdk.url])
+    const proxy = await startProxy(start, 'stdio')
+    const bareProxy = await startProxy(start, 'bare-stdio')
+    return { run: (job) => runLoad(load, job), sdk, bare, gateway, pass, proxy, bareProxy, end }
   } catch (error) {
     await end()
     throw error
   }
 }
 
-async function startUpstream(start, form) {
-  const child = start([UPSTREAM, form])
+async function startUpstream(start, argv) {
+  const child = start(argv)
   return { url: await firstLine(child, child.stdout, (line) => line), pid: child.pid, headers: {} }
 }
 
@@ -83,7 +86,7 @@ function profiling() {
 }
 
 /** Gives undefined where the package cannot be had: it brings a hundred others, so it is installed here and not with ours. */
-async function startProxy(start) {
+async function startProxy(start, form) {
   const program = join(CACHE, 'node_modules/mcp-proxy/dist/bin/mcp-proxy.mjs')
   if (!existsSync(program)) {
     mkdirSync(CACHE, { recursive: true })
@@ -93,17 +96,7 @@ async function startProxy(start) {
   }
   if (!existsSync(program)) return undefined
   const port = await freePort()
-  const child = start([
-    program,
-    '--host',
-    '127.0.0.1',
-    '--port',
-    String(port),
-    '--',
-    process.execPath,
-    UPSTREAM,
-    'stdio',
-  ])
+  const child = start([program, '--host', '127.0.0.1', '--port', String(port), '--', process.execPath, UPSTREAM, form])
   await listening(child, port)
   return { name: MCP_PROXY, url: `http://127.0.0.1:${port}/mcp`, pid: child.pid, headers: {} }
 }

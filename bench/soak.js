@@ -1,16 +1,18 @@
 /**
  * Makes many calls through the gateway and watches its memory: what it holds when nothing has been asked yet, and whether
- * it grows with the calls. Bounded in calls and in time.
+ * it grows with the calls. Bounded in calls and in time; writes bench/soak-results.json with the memory over time and the
+ * slope that was fitted to its last half.
  */
-import { statSync } from 'node:fs'
+import { statSync, writeFileSync } from 'node:fs'
 import { openFiles, residentMebibytes } from './gateway-world.js'
 
 const CONNECTIONS = 32
+const RESULTS = new URL('./soak-results.json', import.meta.url)
 /** How often memory is looked at. */
 const SAMPLES = 50
 const IDLE_MEBIBYTES = 90
-/** The heap needs a while to reach its size; growth is measured from here on. */
-const SETTLED = 0.3
+/** The heap needs a while to reach its size; growth is measured over the last half. */
+const SETTLED = 0.5
 /** Less than this over a million calls is no slope: a heap's size moves by as much from one sample to the next. */
 const FLAT_MEBIBYTES = 20
 
@@ -52,7 +54,15 @@ function report({ samples, idle, made, seconds, audit }) {
   console.log(`from ${first.calls} calls on: ${change}; slope ${slope.toFixed(1)} MiB per million calls`)
   console.log(`no slope (≤ ${FLAT_MEBIBYTES} MiB per million): ${isFlat ? 'holds' : 'FAILS'}`)
   console.log(`audit log: ${(statSync(audit).size / made).toFixed(0)} bytes a call`)
+  const settings = { platform: process.platform, node: process.version, calls: made, connections: CONNECTIONS, seconds }
+  const bounds = { idleMebibytes: IDLE_MEBIBYTES, slope: FLAT_MEBIBYTES, isWithin: isIdleWithin && isFlat }
+  const found = { idle, slope, from: first, to: last, mostMebibytes: most, samples }
+  writeFileSync(RESULTS, `${JSON.stringify({ ...settings, bounds, ...found }, roundMember, 2)}\n`)
   return isIdleWithin && isFlat
+}
+
+function roundMember(_name, value) {
+  return typeof value === 'number' ? Math.round(value * 10) / 10 : value
 }
 
 /** Least squares. */
