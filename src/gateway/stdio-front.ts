@@ -11,6 +11,9 @@ import { formatRpcError, RPC_CODES, RpcError, UNAUTHORIZED } from './rpc.js'
 import { EventReader } from './sse.js'
 
 const VERSION_META = 'io.modelcontextprotocol/protocolVersion'
+/** How long what was asked may go on after a signal to end, and how long the end of a session may take. */
+const DRAIN_MS = 8000
+const LEAVE_MS = 2000
 /** Of one event of an answer, in characters. */
 const MAX_EVENT_LENGTH = 16 * 1024 * 1024
 
@@ -34,9 +37,14 @@ export async function serveStdio(options: StdioFrontOptions, end: AbortSignal): 
   await front.run(end)
 }
 
+interface Running {
+  readonly method: string | undefined
+  readonly gone: AbortController
+}
+
 class StdioFront {
   readonly #options: StdioFrontOptions
-  readonly #running = new Map<Id, AbortController>()
+  readonly #running = new Map<Id, Running>()
   readonly #cancelled = new Set<Id>()
   readonly #pending = new Set<Promise<void>>()
   readonly #stream = new AbortController()
@@ -52,9 +60,26 @@ class StdioFront {
     if (this.#options.speaksFirst) this.#openStream()
     const ended = new Promise<void>((resolve) => end.addEventListener('abort', () => resolve(), { once: true }))
     await Promise.race([ended, this.#read()])
-    await Promise.allSettled(this.#pending)
+    // Nobody listens any more; what else was asked is answered, after a signal only for a while.
+    this.#abort(({ method }) => method === 'subscriptions/listen')
+    await this.#settle(ended)
     this.#stream.abort()
-    if (this.#session !== undefined) await this.#send('DELETE', undefined, this.#stream.signal).catch(() => {})
+    if (this.#session === undefined) return
+    await this.#send('DELETE', undefined, AbortSignal.timeout(LEAVE_MS)).catch(() => {})
+  }
+
+  async #settle(ended: Promise<void>): Promise<void> {
+    const settled = Promise.allSettled(this.#pending)
+    let timer: NodeJS.Timeout | undefined
+    void ended.then(() => {
+      timer = setTimeout(() => this.#abort(() => true), DRAIN_MS)
+    })
+    await settled
+    clearTimeout(timer)
+  }
+
+  #abort(isMeant: (running: Running) => boolean): void {
+    for (const running of this.#running.values()) if (isMeant(running)) running.gone.abort()
   }
 
   async #read(): Promise<void> {
@@ -85,7 +110,7 @@ class StdioFront {
 
   async #ask(frame: Frame): Promise<void> {
     const gone = new AbortController()
-    if (frame.kind === 'request' && frame.id !== undefined) this.#running.set(frame.id, gone)
+    if (frame.kind === 'request' && frame.id !== undefined) this.#running.set(frame.id, { gone, method: frame.method })
     const cancelled = frame.method === 'notifications/cancelled' ? frame.params?.requestId : undefined
     if (this.#running.has(cancelled as Id)) this.#cancelled.add(cancelled as Id)
     try {
@@ -99,7 +124,7 @@ class StdioFront {
       if (frame.kind === 'request') this.#forget(frame.id as Id)
     }
     // The server has been told by now.
-    if (cancelled !== undefined) this.#running.get(cancelled as Id)?.abort()
+    if (cancelled !== undefined) this.#running.get(cancelled as Id)?.gone.abort()
     if (frame.method === 'notifications/initialized' && this.#session !== undefined) this.#openStream()
   }
 

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { readDigests } from '../../src/gateway/read-digests.js'
 import { intersectCaveats } from '../../src/tokens/caveats.js'
 import { TokenRecords } from '../../src/tokens/records.js'
@@ -93,7 +93,12 @@ describe('connect', () => {
       const client = await connectRemote(`${world.origin}/mcp/notes`, token, { era })
       expect((await client.listTools()).tools.map(({ name }) => name)).toEqual(['echo'])
       expect(await callText(client, 'echo', { value: 'far' })).toBe('far')
+      // A client that goes while it listens, or has a session, leaves nothing behind: the end of this test waits for it.
+      if (era === 'modern') await client.listen({ toolsListChanged: true })
+      await client.close()
     }
+    const count = (what: string): number => world.log.filter((line) => line.includes(`"msg":"${what}"`)).length
+    await vi.waitFor(() => expect([count('started'), count('ended')]).toEqual([2, 1]), 10_000)
   })
 })
 
