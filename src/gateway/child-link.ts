@@ -60,6 +60,7 @@ export class ChildLink implements Transport {
   /** Undefined once its end stands in the audit log. */
   #auditId: string | undefined
   #oddLines = 0
+  #delivered: Promise<void> = Promise.resolve()
 
   /** @throws {VaultError} IO, UNSAFE if the start cannot be recorded, and as `lease` */
   constructor(config: StdioUpstreamConfig, parts: ChildParts) {
@@ -160,12 +161,20 @@ export class ChildLink implements Transport {
     const message = parseMessage(text)
     if (message !== undefined) {
       this.onText?.(text, message)
-      this.onmessage?.(message)
+      this.#deliver(message)
       return
     }
     this.#oddLines += 1
     if (this.#oddLines > 1) return
     this.#parts.log.warn(`"${this.#config.name}" writes lines on its stdout that are no messages: they are passed over`)
+  }
+
+  /**
+   * Hands messages to the SDK's client one after the other: it takes an answer at once but a notification in a moment, and
+   * drops the progress that came in one piece with the answer.
+   */
+  #deliver(message: JSONRPCMessage): void {
+    this.#delivered = this.#delivered.then(() => this.onmessage?.(message)).catch((error) => this.onerror?.(error))
   }
 
   #readStderr(): ChildStderr {

@@ -24,6 +24,7 @@ class LineTransport implements Transport {
   onerror?: (error: Error) => void
   onmessage?: (message: JSONRPCMessage) => void
   readonly input = new PassThrough()
+  #delivered: Promise<void> = Promise.resolve()
   readonly #onLine: (line: string) => void
 
   constructor(onLine: (line: string) => void = () => {}) {
@@ -43,7 +44,8 @@ class LineTransport implements Transport {
 
   readonly write = (line: string): void => {
     this.#onLine(line)
-    this.onmessage?.(JSON.parse(line) as JSONRPCMessage)
+    // The SDK's client drops the progress that comes in one go with its answer.
+    this.#delivered = this.#delivered.then(() => this.onmessage?.(JSON.parse(line) as JSONRPCMessage))
   }
 }
 
