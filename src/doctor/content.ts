@@ -3,6 +3,7 @@ import { VaultError } from '../errors.js'
 import type { Snapshot } from '../storage/store.js'
 import { inspectPath, resolvePath } from '../storage/inspect.js'
 import { compareMark, readMark } from '../vault/marks.js'
+import { placeOf, seenInPlace } from '../vault/trust.js'
 import { isDamage, parseVault, readAndParse } from '../vault/open.js'
 import { undoLayout } from '../vault/relaid.js'
 import { accessMend } from './files.js'
@@ -139,8 +140,8 @@ const UNCONFIRMED: Finding = {
 
 /** Compares the vault with the furthest state of it that this machine has seen. */
 export function examineStanding(vault: AnyVault, scene: Scene): readonly Finding[] {
-  if (vault.format === 'tutorial') return []
   const access = { ...scene.access, store: lookingOnly(scene.access.store) }
+  if (vault.format === 'tutorial') return examinePlace(access, scene.stateDirectory)
   const path = join(scene.stateDirectory, `${vault.id}.json`)
   const mark = inspectPath(path)
   if (mark.kind === 'hidden' || (mark.kind === 'file' && !mark.isReadable)) {
@@ -161,5 +162,19 @@ export function examineStanding(vault: AnyVault, scene: Scene): readonly Finding
       return [findingOf(error, { id: 'vault-replaced', mend })]
     }
     return [findingOf(error, { id: 'mark-damaged', mend: `rm -ri ${shellWord(path)}` })]
+  }
+}
+
+/** A native vault that became one of the tutorial's has lost what notices changes: anybody may have put it there. */
+function examinePlace(access: Scene['access'], stateDirectory: string): readonly Finding[] {
+  const mark = join(stateDirectory, `${placeOf(access)}.json`)
+  const mend = `rm -i ${shellWord(mark)}`
+  try {
+    if (seenInPlace(access) === undefined) return []
+    const what =
+      'this machine has seen a native vault here, and what lies here now is in the tutorial format: find the native one, unless you went back yourself'
+    return [{ id: 'vault-replaced', severity: 'error', what, mend }]
+  } catch (error) {
+    return [findingOf(error, { id: 'mark-damaged', mend })]
   }
 }

@@ -45,8 +45,8 @@ export function requireTrust(vault: Vault, what: string): void {
  */
 export function checkPlace(vault: NativeVault, access: VaultAccess): 'new' | undefined {
   if (access.key?.type !== 'age') return undefined
-  const kept = access.store.marks.read(placeOf(access))?.place
-  if (kept?.vault === vault.id) return undefined
+  const kept = seenInPlace(access)
+  if (kept === vault.id) return undefined
   if (kept === undefined || access.trustNewKey) return 'new'
   throw new VaultError(
     'UNSAFE',
@@ -80,6 +80,12 @@ export function fingerprint(commit: string): string {
   return digits.replace(/(.{4})(?=.)/g, '$1-')
 }
 
-function placeOf({ store }: VaultAccess): string {
+/** The id of the native vault that this machine has seen in this place; undefined if it has seen none. */
+export function seenInPlace(access: Pick<VaultAccess, 'store'>): string | undefined {
+  return access.store.marks.read(placeOf(access))?.place?.vault
+}
+
+/** The name of the mark of a place. */
+export function placeOf({ store }: Pick<VaultAccess, 'store'>): string {
   return `place-${sha256('mcpvault/place', store.locate('vault')).toString('base64url')}`
 }

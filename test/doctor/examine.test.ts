@@ -68,6 +68,15 @@ describe('a vault in good order', () => {
     expect(await idsIn(world)).toContain('error vault-damaged')
   })
 
+  it('that was native and is in the tutorial format now was replaced', async () => {
+    const world = await usedWorld()
+    writeFileSync(at(world, VAULT), '{}')
+    expect(await idsIn(world)).toContain('error vault-replaced')
+    const mark = readdirSync(marksOf(world)).find((name) => name.startsWith('place-')) ?? ''
+    rmSync(join(marksOf(world), mark))
+    expect((await idsIn(world)).join()).not.toContain('vault-replaced')
+  })
+
   it('in the tutorial format has notes only, before and after an upgrade', async () => {
     const world = tutorialWorld('python')
     chmodSync(at(world, VAULT), 0o600)
