@@ -5,12 +5,14 @@
  * @module
  */
 
-import { accessSync, constants } from 'node:fs'
+import { accessSync, constants, existsSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
 import { type Finding, findingOf } from '../doctor/finding.js'
 import { VaultError } from '../errors.js'
-import { type Argv, parseHook, parseProbe, parseProvider } from '../rotation/spec.js'
-import { type RotationWorld, runProgram } from '../rotation/programs.js'
+import { requirePinned } from '../rotation/probe.js'
+import { type Argv, parseHook, parseProbe, parseProvider, parseTarget } from '../rotation/spec.js'
+import { locateFile, type RotationWorld, runProgram } from '../rotation/programs.js'
+import { followLinks } from '../storage/resolve-target.js'
 import { openVault } from '../vault/open.js'
 import type { Credential, VaultAccess } from '../vault/vault.js'
 import { shellWord } from '../vault/name.js'
@@ -35,7 +37,11 @@ export async function rehearse(
   const findings: Finding[] = []
   for (const name of Object.keys(JOBS) as JobName[])
     findings.push(...(await rehearseJob(name, world, { options, context })))
-  return [...findings, ...missingPrograms(access, world, context)]
+  return [
+    ...findings,
+    ...missingPrograms(access, world, { options, context }),
+    ...missingFiles(access, options, context),
+  ]
 }
 
 function cronWorld(access: VaultAccess, options: GlobalOptions, context: Context): RotationWorld {
@@ -109,14 +115,10 @@ function readError(text: string): { readonly message: string; readonly hints: re
 }
 
 /** Finds the programs of policies that cron's PATH does not lead to. */
-function missingPrograms(access: VaultAccess, world: RotationWorld, context: Context): readonly Finding[] {
+function missingPrograms(access: VaultAccess, world: RotationWorld, { options, context }: Asking): readonly Finding[] {
   const vault = openQuietly(access)
   if (vault === undefined) return []
-  const directory = rotationWorld(
-    access.store.locate('vault'),
-    { json: true, quiet: true, color: false },
-    context,
-  ).directory
+  const { directory } = rotationWorld(followLinks(access.store.locate('vault')), options, context)
   return vault
     .names()
     .flatMap((name) => vault.describe(name) ?? [])
@@ -139,6 +141,37 @@ function missingPrograms(access: VaultAccess, world: RotationWorld, context: Con
         mend: `mcpvault policy set ${shellWord(credential)} ${flag} ${shellWord(spec)}`,
       } as const
     })
+}
+
+/** Finds the files of policies that would let a rotation fail: templates that nobody has accepted, targets that are gone. */
+function missingFiles(access: VaultAccess, options: GlobalOptions, context: Context): readonly Finding[] {
+  const vault = openQuietly(access)
+  const world = rotationWorld(followLinks(access.store.locate('vault')), options, context)
+  return (vault?.names() ?? []).flatMap((name) => {
+    const { verify, targets = [] } = vault?.describe(name)?.policy ?? {}
+    const mend = `mcpvault policy show ${shellWord(name)}`
+    return [
+      ...templateFindings(name, verify, world),
+      ...targets.flatMap((target): readonly Finding[] => {
+        const spec = parseTarget(target)
+        if (spec.kind === 'file' || existsSync(locateFile(spec.file, world))) return []
+        const what = `the target "${target}" of "${name}" is a file that is not there`
+        return [{ id: 'cron-target', severity: 'error', what, mend }]
+      }),
+    ]
+  })
+}
+
+function templateFindings(name: string, verify: string | undefined, world: RotationWorld): readonly Finding[] {
+  const spec = verify === undefined ? undefined : parseProbe(verify)
+  if (spec?.kind !== 'http') return []
+  try {
+    requirePinned(verify, name, world)
+    return []
+  } catch (error) {
+    const mend = `mcpvault policy set ${shellWord(name)} --verify ${shellWord(`http:@${spec.file}`)}`
+    return [findingOf(error, { id: 'cron-template', mend })]
+  }
 }
 
 /** A vault that cannot be read is what the rehearsals have found already. */

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { Finding } from '../../../src/doctor/finding.js'
@@ -62,6 +62,25 @@ test -n "$DBUS_SESSION_BUS_ADDRESS" && echo ${KEY}
     world.env.MCP_ENCRYPTION_KEY_COMMAND = script
     const { findings } = await rehearse(world)
     expect(findings[0]?.what).toMatch(/^"rotate" would fail from cron: .*MCP_ENCRYPTION_KEY_COMMAND/)
+  })
+
+  it('says which files of a policy would let a rotation fail: a template that was changed, a target that is gone', async () => {
+    const world = await cronWorld()
+    const place = (name: string, text: string): void =>
+      writeFileSync(join(world.directory, name), text, { mode: 0o600 })
+    place('my probe.json', '{"url":"https://api.example/{{value}}"}')
+    place('.env', 'KEY=x\n')
+    const flags = ['--verify', 'http:@my probe.json', '--target', 'env:.env#KEY', '--target', 'file:made-when-needed']
+    await succeed(world, 'policy', 'set', 'api_key', ...flags)
+    expect((await rehearse(world)).status).toBe(0)
+    place('my probe.json', '{"url":"https://elsewhere.example/{{value}}"}')
+    rmSync(join(world.directory, '.env'))
+    const { status, findings } = await rehearse(world)
+    expect(status).toBe(4)
+    const [template, target] = findings
+    expect(template?.what).toContain('the request template "my probe.json": it is not the one that was accepted')
+    expect(template?.mend).toBe("mcpvault policy set api_key --verify 'http:@my probe.json'")
+    expect(target?.what).toBe('the target "env:.env#KEY" of "api_key" is a file that is not there')
   })
 
   it('says which program of a policy cron would not find, and where it is', async () => {
