@@ -33,8 +33,6 @@ export interface AuditResult {
   /** Why it failed, in closed words. */
   readonly reason?: string | undefined
   readonly ms: number
-  /** Where another version had to be used than was meant. */
-  readonly credentials?: readonly CredentialUse[] | undefined
 }
 
 /** A request that was refused. */
@@ -49,6 +47,9 @@ export interface AuditRefusal {
 
 /** A program that is about to be started with credentials in its environment. */
 export type AuditStart = Pick<AuditIntent, 'upstream' | 'place' | 'credentials'>
+
+/** A request whose credential was refused. */
+export type AuditRetry = Pick<AuditIntent, 'upstream' | 'credentials' | 'request'>
 
 /** Where the log is, and the clock. */
 export interface AuditOptions {
@@ -89,6 +90,15 @@ export class AuditLog {
    */
   start(start: AuditStart): string {
     return this.#begin('start', start)
+  }
+
+  /**
+   * Records that a request is about to be made once more, with other versions than were meant.
+   *
+   * @throws {VaultError} IO, UNSAFE if it cannot be written: then it may not be made.
+   */
+  retry(retry: AuditRetry): void {
+    this.#write('retry', retry)
   }
 
   /** Records how a request or a program ended. @throws {VaultError} IO, UNSAFE */

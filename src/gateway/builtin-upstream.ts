@@ -6,6 +6,7 @@ import { CredentialRefused, checkSearch, parseBaseUrl, search } from '../search/
 import { Secret } from '../secret.js'
 import type { BuiltinUpstreamConfig } from './config.js'
 import type { CredentialLoader, LeakListener, Lease } from './credentials.js'
+import type { RetryListener } from './http-upstream.js'
 import { createServer, SdkFront } from './sdk-front.js'
 import type { CredentialUse, Upstream, UpstreamAnswer, UpstreamRequest } from './upstream.js'
 
@@ -15,6 +16,7 @@ const SERVER = { name: 'mcpvault-scavio', version: '1.0.0' }
 export interface BuiltinUpstreamParts {
   readonly loader: CredentialLoader
   readonly onLeak: LeakListener
+  readonly onRetry: RetryListener
   /** `SCAVIO_BASE_URL`, if it is set. */
   readonly baseUrl: string | undefined
   /** Told what went wrong in the protocol. */
@@ -85,7 +87,8 @@ export class BuiltinUpstream implements Upstream {
     try {
       return await this.#search(asked, lease, request)
     } catch (error) {
-      const other = error instanceof VaultError && error.cause instanceof CredentialRefused && this.#other(lease)
+      const other =
+        error instanceof VaultError && error.cause instanceof CredentialRefused && this.#other(lease, request)
       if (!other) throw error
       return await this.#search(asked, other, request).finally(() => other.release())
     } finally {
@@ -94,11 +97,17 @@ export class BuiltinUpstream implements Upstream {
   }
 
   /** A credential that was rotated a moment ago may not be known there yet, or the old one not any more. */
-  #other(lease: Lease): Lease | undefined {
+  #other(lease: Lease, { frame }: UpstreamRequest): Lease | undefined {
     const other = this.#lease(lease.uses)
-    if (other.uses[0]?.version !== lease.uses[0]?.version) return other
-    other.release()
-    return undefined
+    const isSame = other.uses[0]?.version === lease.uses[0]?.version
+    try {
+      if (!isSame) this.#parts.onRetry(other.uses, frame?.id)
+    } catch (error) {
+      other.release()
+      throw error
+    }
+    if (isSame) other.release()
+    return isSame ? undefined : other
   }
 
   #lease(otherThan?: readonly CredentialUse[]): Lease {

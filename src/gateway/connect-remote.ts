@@ -57,7 +57,7 @@ function createUpstream(url: URL, token: string): HttpUpstream {
     allowsPrivate: true,
     ...timeouts,
   } as const
-  return new HttpUpstream(config, { loader, onLeak: () => {} })
+  return new HttpUpstream(config, { loader, onLeak: () => {}, onRetry: () => {} })
 }
 
 async function carry(

@@ -8,6 +8,7 @@ import { createLookup } from './addresses.js'
 import { decodeBody, MAX_ANSWER_BYTES, readBody, tooLong } from './answer-body.js'
 import type { HttpUpstreamConfig } from './config.js'
 import type { CredentialLoader, LeakListener, Lease } from './credentials.js'
+import type { RequestId } from './rpc.js'
 import { EventReader } from './sse.js'
 import { fillTemplate, type Template } from './template.js'
 import type { CredentialUse, ServerEvent, Upstream, UpstreamAnswer, UpstreamRequest } from './upstream.js'
@@ -21,12 +22,15 @@ const ANSWER_HEADERS = ['mcp-session-id', 'mcp-protocol-version', 'retry-after',
 /** What may be asked twice: it changes nothing. */
 const SAFE_METHOD = /^(?:ping|server\/discover|completion\/complete|resources\/read|prompts\/get|.+\/list)$/
 
+/** Takes the versions that a request is made with once more, and its id. */
+export type RetryListener = (uses: readonly CredentialUse[], request: RequestId | undefined) => void
+
 /** What an HTTP upstream needs beside its configuration. */
 export interface HttpUpstreamParts {
   readonly loader: Pick<CredentialLoader, 'uses' | 'lease'>
   readonly onLeak: LeakListener
-  /** Told which versions a request was really made with, where that are others than were meant. */
-  readonly onOtherVersion?: ((uses: readonly CredentialUse[]) => void) | undefined
+  /** Told before a request is made once more, with other versions than were meant; what it throws keeps it from going. */
+  readonly onRetry: RetryListener
 }
 
 /** Relays to an MCP server that speaks Streamable HTTP. */
@@ -65,9 +69,9 @@ export class HttpUpstream implements Upstream {
     try {
       let answer = await this.#send(request, lease)
       if (isRefusedCredential(answer)) {
-        const other = this.#otherLease(lease)
+        answer.body.cancel()
+        const other = this.#otherLease(lease, request)
         if (other !== undefined) {
-          answer.body.cancel()
           lease.release()
           lease = other
           answer = await this.#send(request, lease)
@@ -100,11 +104,16 @@ export class HttpUpstream implements Upstream {
   }
 
   /** A credential that was rotated a moment ago may not be known to the upstream yet, or the old one not any more. */
-  #otherLease(lease: Lease): Lease | undefined {
+  #otherLease(lease: Lease, { frame }: UpstreamRequest): Lease | undefined {
     const other = this.#lease(lease.uses)
     const isSame = other.uses.every(({ version }, index) => version === lease.uses[index]?.version)
+    try {
+      if (!isSame) this.#parts.onRetry(other.uses, frame?.id)
+    } catch (error) {
+      other.release()
+      throw error
+    }
     if (isSame) other.release()
-    else this.#parts.onOtherVersion?.(other.uses)
     return isSame ? undefined : other
   }
 

@@ -3,7 +3,7 @@ import { BuiltinUpstream } from './builtin-upstream.js'
 import type { ChildLog, ChildWorld } from './child-link.js'
 import type { GatewayConfig, UpstreamConfig } from './config.js'
 import type { CredentialLoader, LeakListener } from './credentials.js'
-import { HttpUpstream } from './http-upstream.js'
+import { HttpUpstream, type RetryListener } from './http-upstream.js'
 import { StdioRelay } from './stdio-relay.js'
 import { StdioUpstream } from './stdio-upstream.js'
 import type { CredentialUse, Upstream } from './upstream.js'
@@ -92,17 +92,20 @@ export class UpstreamSet {
   }
 
   #create(config: UpstreamConfig): Upstream {
-    const { loader, report, world } = this.#parts
+    const { loader, audit, report, world } = this.#parts
     const parts = { ...this.#parts, onLeak: this.#parts.onLeak(config.name) }
+    const { onLeak } = parts
+    const onRetry: RetryListener = (credentials, request) =>
+      audit.retry({ upstream: config.name, credentials, request })
     switch (config.type) {
       case 'http':
-        return rehearsed(new HttpUpstream(config, { loader, onLeak: parts.onLeak }))
+        return rehearsed(new HttpUpstream(config, { loader, onLeak, onRetry }))
       case 'stdio':
         return parts.isForOneClient ? new StdioRelay(config, parts) : rehearsed(new StdioUpstream(config, parts))
       case 'builtin': {
         const failed = (error: unknown): void => report(`"${config.name}" could not be served`, error)
         const baseUrl = world.env.SCAVIO_BASE_URL
-        return rehearsed(new BuiltinUpstream(config, { loader, onLeak: parts.onLeak, baseUrl, report: failed }))
+        return rehearsed(new BuiltinUpstream(config, { loader, onLeak, onRetry, baseUrl, report: failed }))
       }
     }
   }

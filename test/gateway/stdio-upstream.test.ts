@@ -71,6 +71,30 @@ describe('the built-in search', () => {
     expect(world.audit().map(({ event }) => event)).toContain('leak')
   })
 
+  it('is asked again with the other live version when it refuses a credential, once', async () => {
+    const accepted = new Set(['scavio-key-0123456789'])
+    const api = await startUpstream(({ headers }, response) => {
+      if (!accepted.has(String(headers['x-api-key']))) return response.writeHead(401).end()
+      return response.setHeader('content-type', 'application/json').end('{"results":[]}')
+    })
+    const world = await GatewayWorld.create()
+    world.env.SCAVIO_BASE_URL = api.url
+    await world.vault.put('scavio_api_key', 'scavio-key-0123456789')
+    await world.start({ mcpServers: { search: { builtin: 'scavio', credential: 'scavio_api_key' } } })
+    await world.vault.rotate('scavio_api_key', 'scavio-key-9876543210')
+    const token = await world.token({ tools: ['web_search'] })
+    const ask = async (): Promise<unknown> =>
+      (await world.post(call('web_search', { query: 'a' }), { token, path: '/mcp/search' })).json()
+    expect(await ask()).toMatchObject({ result: { content: [{ text: '{"results":[]}' }] } })
+    const keys = api.received.map(({ headers }) => headers['x-api-key'])
+    expect(keys).toEqual(['scavio-key-9876543210', 'scavio-key-0123456789'])
+    const retries = world.audit().filter(({ event }) => event === 'retry')
+    expect(retries).toMatchObject([{ upstream: 'search', credentials: [{ version: 1 }], request: 1 }])
+    accepted.clear()
+    expect(await ask()).toMatchObject({ error: { message: expect.stringContaining('refused the credential') } })
+    expect(api.received).toHaveLength(4)
+  })
+
   it('names a credential that the vault has lost, and a refusal by the API is an error of the call', async () => {
     const api = await startUpstream((_, response) => response.writeHead(401).end())
     const world = await GatewayWorld.create()

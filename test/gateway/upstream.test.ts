@@ -103,6 +103,11 @@ describe('a hostile or broken upstream', () => {
       'Bearer sk_live_second_value',
       `Bearer ${NOTES_KEY}`,
     ])
+    const named = world.audit().filter(({ credentials }) => credentials !== undefined)
+    expect(named.map(({ event, credentials, request }) => [event, credentials, request])).toEqual([
+      ['call', [{ name: 'notes_key', version: 2 }], 1],
+      ['retry', [{ name: 'notes_key', version: 1 }], 1],
+    ])
     accepted.clear()
     const response = await world.post(call('a'), { token })
     expect(response.status).toBe(200)
