@@ -3,8 +3,8 @@ import type { RotationDesk } from '../rotation/desk.js'
 import type { VaultAccess } from '../vault/vault.js'
 import type { Context } from './context.js'
 import type { GlobalOptions } from './flags.js'
-import { createPrinter } from './printer.js'
-import { rotationWorld } from './rotation-world.js'
+import { createPrinter, printWarnings } from './printer.js'
+import { eraseLine, rotationWorld } from './rotation-world.js'
 import { withSpinner } from './spinner.js'
 import { visible } from './visible.js'
 
@@ -22,12 +22,18 @@ export function rotationDesk(
     if (!quiet) context.stderr.write(`${label}\n`)
     return work()
   }
+  const sayStop = (stop: string): void => {
+    context.stderr.write(eraseLine(context))
+    printer.warn(stop)
+    // Nothing comes after a signal that warnings could wait for.
+    if (options.json) printWarnings(context)
+  }
   return {
     access,
     world: rotationWorld(followLinks(access.store.locate('vault')), options, context),
     async during(sentence, work, stop) {
       if (stop === undefined) return show(sentence, work)
-      const release = context.whenEnded(() => printer.warn(stop))
+      const release = context.whenEnded(() => sayStop(stop))
       try {
         return await show(sentence, work)
       } finally {

@@ -33,7 +33,7 @@ export function rotationWorld(
   }
 }
 
-/** A spinner may stand where a program's line is to come; it draws itself again below. */
-function eraseLine({ stderr, env }: Pick<Context, 'stderr' | 'env'>): string {
+/** What makes room for a line where a spinner may stand, which draws itself again below. */
+export function eraseLine({ stderr, env }: Pick<Context, 'stderr' | 'env'>): string {
   return stderr.isTerminal && env.TERM !== 'dumb' ? '\r\u001b[K' : ''
 }

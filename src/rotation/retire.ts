@@ -11,7 +11,7 @@ import { changeVault } from '../vault/change.js'
 import { shellWord } from '../vault/name.js'
 import { openVault } from '../vault/open.js'
 import { requireTrust } from '../vault/trust.js'
-import type { Credential, CredentialVersion, Vault } from '../vault/vault.js'
+import type { Credential, CredentialVersion, Rotation, Vault } from '../vault/vault.js'
 import { type RotationDesk, takeStep } from './desk.js'
 import { revokeValue } from './provider.js'
 import { parseProvider } from './spec.js'
@@ -44,13 +44,20 @@ export function isOver({ stage, untilMs }: CredentialVersion, nowMs: number): bo
   return stage === 'previous' && untilMs !== undefined && untilMs <= nowMs
 }
 
-/** Revokes, wipes and logs each of them; a failure keeps none of the others. */
-export async function retireAll(retiring: readonly Retiring[], desk: RotationDesk): Promise<RetireReport> {
+/**
+ * Revokes, wipes and logs each of them, for the sake of a rotation under way if one is given; a failure keeps none of the
+ * others.
+ */
+export async function retireAll(
+  retiring: readonly Retiring[],
+  desk: RotationDesk,
+  rotation?: Rotation,
+): Promise<RetireReport> {
   const retired: Retiring[] = []
   const failed: (Retiring & { readonly error: VaultError })[] = []
   for (const one of retiring) {
     try {
-      await retireOne(one, desk)
+      await retireOne(one, desk, rotation)
       retired.push(one)
     } catch (error) {
       if (!(error instanceof VaultError)) throw error
@@ -64,12 +71,14 @@ export async function retireAll(retiring: readonly Retiring[], desk: RotationDes
  * Makes room for a newer version: what the provider has still to revoke of a credential is revoked now. That it fails
  * keeps nobody from rotating; the version stays, and the next run tries again.
  */
-export async function retireOlder(name: string, desk: RotationDesk): Promise<void> {
+export async function retireOlder(rotation: Rotation, desk: RotationDesk): Promise<void> {
+  const { name } = rotation
   const versions = openVault(desk.access).describe(name)?.versions ?? []
   const older = versions.filter(({ stage, revoker }) => stage === 'previous' && revoker === 'provider')
   const { failed } = await retireAll(
     older.map((version) => ({ name, version })),
     desk,
+    rotation,
   )
   for (const { version, error } of failed) {
     desk.access.warn(`version ${version.version} of "${name}" may still work at the provider: ${error.message}`)
@@ -96,13 +105,13 @@ export async function confirmRetired(
   return versions
 }
 
-async function retireOne({ name, version }: Retiring, desk: RotationDesk): Promise<void> {
+async function retireOne({ name, version }: Retiring, desk: RotationDesk, rotation?: Rotation): Promise<void> {
   const { access } = desk
   if (version.revoker === 'provider') {
     // That no program may run is no failure of the provider's.
     requireTrust(openVault(access), `revoke version ${version.version} of "${name}"`)
     try {
-      await revoke({ name, version }, desk)
+      await revoke({ name, version }, desk, rotation)
     } catch (error) {
       await changeVault(access, 'rotate', ({ staged }) => staged.markRevokeFailed(name, version.version))
       throw sayingLive(error, openVault(access).describe(name))
@@ -118,7 +127,7 @@ function sayingLive(error: unknown, credential: Credential | undefined): unknown
   return new VaultError(code, `${message}; version ${live} is live`, { hints, cause: error })
 }
 
-async function revoke({ name, version }: Retiring, desk: RotationDesk): Promise<void> {
+async function revoke({ name, version }: Retiring, desk: RotationDesk, rotation?: Rotation): Promise<void> {
   const { access, world } = desk
   const vault = openVault(access)
   const provider = parseProvider(version.provider ?? vault.describe(name)?.policy?.provider ?? 'manual')
@@ -141,7 +150,10 @@ async function revoke({ name, version }: Retiring, desk: RotationDesk): Promise<
   try {
     // An import may have brought an old value back: revoking it would kill the live one.
     if (current.reveal().equals(revoked.reveal())) return
-    await takeStep({ desk, sentence: `retire: asking the provider to revoke version ${number} of "${name}"` }, () =>
+    const sentence = `retire: asking the provider to revoke version ${number} of "${name}"`
+    const live = vault.describe(name)?.versions.find(({ stage }) => stage === 'current')?.version
+    const stop = `version ${number} of "${name}" may still work at the provider; version ${live} is live (mcpvault rotate --due)`
+    await takeStep({ desk, sentence, stop, ...(rotation === undefined ? {} : { rotation }) }, () =>
       revokeValue(provider, request, world),
     )
   } catch (error) {

@@ -161,7 +161,7 @@ async function promote(
 ): Promise<RotationOutcome> {
   const { rotation, desk } = job
   try {
-    await retireOlder(rotation.name, desk)
+    await retireOlder(rotation, desk)
     const revoker = revokerOf(rotation.plan, openVault(desk.access).describe(rotation.name)?.policy)
     const [rotated, next] = await changeVault(desk.access, 'rotate', ({ staged }) => [
       staged.promote(rotation, { value, revoker }),

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { emptyTutorialWorld, fail, KEY, nativeWorld, store, succeed, VAULT, write } from '../cli/commands/support.js'
@@ -65,7 +65,7 @@ test('when its process was killed the next one says nothing is lost, and simply 
 
 /** Rotates in a process of its own, ends it with SIGTERM once `isReached`, and gives what it said. */
 async function interrupt(world: TestWorld, flags: readonly string[], isReached: () => boolean): Promise<string> {
-  const argv = [program.launcher, 'rotate', 'name', ...flags, '--vault', VAULT]
+  const argv = [program.launcher, 'rotate', ...flags, '--vault', VAULT]
   const { SCAVIO_BASE_URL } = world.env
   const env = { PATH: process.env.PATH, HOME: world.directory, MCP_ENCRYPTION_KEY: KEY, SCAVIO_BASE_URL }
   const child = spawn(process.execPath, argv, { cwd: world.directory, env, stdio: ['ignore', 'ignore', 'pipe'] })
@@ -86,7 +86,7 @@ test('when a signal ends it at a program it says where it stopped, what is live 
   await store(world, 'name', 'first')
   write(world, 'probe', '#!/bin/sh\necho > started\nexec sleep 60\n', 0o700)
   const isStarted = (): boolean => existsSync(join(world.directory, 'started'))
-  const said = await interrupt(world, ['--generate', '--verify', 'command:./probe'], isStarted)
+  const said = await interrupt(world, ['name', '--generate', '--verify', 'command:./probe'], isStarted)
   expect(said).toContain('the rotation of "name" stopped at the stage "verify"')
   expect(said).toContain('version 1 is live (mcpvault rotate name --resume; or mcpvault rotate name --abort)')
   await succeed(world, 'rotate', 'name', '--abort')
@@ -101,12 +101,42 @@ test('and so it does at a request that mcpvault sends itself', async () => {
   const world = await nativeWorld({ env: { SCAVIO_BASE_URL: url } })
   await store(world, 'name', 'first')
   write(world, 'probe.json', JSON.stringify({ url: `${url}/{{value}}` }), 0o600)
-  const said = await interrupt(world, ['--generate', '--verify', 'scavio'], () => requests === 1)
+  const said = await interrupt(world, ['name', '--generate', '--verify', 'scavio'], () => requests === 1)
   expect(said).toContain('the rotation of "name" stopped at the stage "verify"')
   expect(said).toContain('version 1 is live (mcpvault rotate name --resume; or mcpvault rotate name --abort)')
   await succeed(world, 'rotate', 'name', '--abort')
-  const again = await interrupt(world, ['--generate', '--verify', 'http:@probe.json'], () => requests === 2)
-  expect(again).toContain('the rotation of "name" stopped at the stage "verify"')
+  // With --json, too.
+  const again = await interrupt(
+    world,
+    ['name', '--generate', '--verify', 'http:@probe.json', '--json'],
+    () => requests === 2,
+  )
+  expect(JSON.parse(again).warning.message).toContain('the rotation of "name" stopped at the stage "verify"')
+})
+
+test('and at a revocation: for its own sake, or for that of a rotation that needs the place', async () => {
+  const world = await nativeWorld({ env: { PATH: process.env.PATH } })
+  await store(world, 'name', 'first')
+  const provider = (revoke: string): string =>
+    write(
+      world,
+      'provider',
+      `#!/bin/sh\nread -r r\ncase $r in *create*) echo '{"value":"v-'$$'"}';; *) ${revoke};; esac\n`,
+      0o700,
+    )
+  provider('echo > started; exec sleep 60')
+  await succeed(world, 'policy', 'set', 'name', '--provider', 'command:./provider', '--grace', '0s')
+  await succeed(world, 'rotate', 'name')
+  const isStarted = (): boolean => existsSync(join(world.directory, 'started'))
+  const alone = await interrupt(world, ['--due'], isStarted)
+  expect(alone).toContain(
+    'version 1 of "name" may still work at the provider; version 2 is live (mcpvault rotate --due)',
+  )
+  rmSync(join(world.directory, 'started'))
+  const within = await interrupt(world, ['name'], isStarted)
+  expect(within).toContain('the rotation of "name" stopped at the stage "verify"')
+  provider("echo '{}'")
+  await succeed(world, 'rotate', 'name', '--resume')
 })
 
 test('in the tutorial format it says what is live, and that a key may be left at the provider', async () => {
@@ -114,7 +144,7 @@ test('in the tutorial format it says what is live, and that a key may be left at
   await store(world, 'name', 'first')
   write(world, 'provider', '#!/bin/sh\necho > started\nexec sleep 60\n', 0o700)
   const isStarted = (): boolean => existsSync(join(world.directory, 'started'))
-  const said = await interrupt(world, ['--provider', 'command:./provider'], isStarted)
+  const said = await interrupt(world, ['name', '--provider', 'command:./provider'], isStarted)
   expect(said).toContain(
     'the rotation of "name" was interrupted; the previous value is live; its provider may have made',
   )
