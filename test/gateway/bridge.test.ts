@@ -1,3 +1,4 @@
+import type { Client } from '@modelcontextprotocol/client'
 import { describe, expect, it, vi } from 'vitest'
 import { callText, connect, inFrontOfChild } from './child-support.js'
 import { type GatewayWorld, rpc } from './gateway-support.js'
@@ -23,6 +24,10 @@ async function bareSession(world: GatewayWorld): Promise<(message: object, signa
   return send
 }
 
+async function pidOf(client: Client): Promise<number> {
+  return (JSON.parse(await callText(client, 'who')) as { pid: number }).pid
+}
+
 describe('HTTP in front of a program, for a session of the older protocol', () => {
   it('carries questions to the client, its levels and subscriptions, and what the program says by itself', async () => {
     const world = await inFrontOfChild('legacy')
@@ -45,9 +50,18 @@ describe('HTTP in front of a program, for a session of the older protocol', () =
     expect(JSON.parse(await callText(client, 'state'))).toMatchObject({ level: 'info', subscribed: [URI] })
     await callText(client, 'touch', { uri: URI })
     await vi.waitFor(() => expect(told.sort()).toEqual([URI, 'prompts', 'resources', 'tools', `touched ${URI}`]))
+    // All of that in a process of its own, which ends with the session.
+    const other = await connect(world, 'legacy')
+    const [pid = 0, otherPid] = await Promise.all([client, other].map(pidOf))
+    expect(pid).not.toBe(otherPid)
+    await (client.transport as { terminateSession?: () => Promise<void> }).terminateSession?.()
+    await vi.waitFor(() => expect(() => process.kill(pid, 0)).toThrow(/ESRCH/), 10_000)
+    expect(await pidOf(other)).toBe(otherPid)
+    const token = await world.token({ tools: ['*'] })
+    expect((await world.post(rpc('ping'), { token, headers: { 'mcp-session-id': 'none' } })).status).toBe(404)
   })
 
-  it('brings them on the answer of the request where the client reads no stream', async () => {
+  it('brings them on the answer where the client reads no stream, and ends a call that is cancelled or closed', async () => {
     const world = await inFrontOfChild('legacy')
     const send = await bareSession(world)
     const asked = await send(rpc('tools/call', { name: 'ask', arguments: {} }, 2))
@@ -59,11 +73,6 @@ describe('HTTP in front of a program, for a session of the older protocol', () =
     const result = { model: 'm', role: 'assistant', content: sampled }
     expect((await send({ jsonrpc: '2.0', id, result })).status).toBe(202)
     expect(Buffer.from((await reader?.read())?.value ?? []).toString()).toContain('"id":2')
-  })
-
-  it('ends a call that is cancelled, by a message or by closing its request', async () => {
-    const world = await inFrontOfChild('legacy')
-    const send = await bareSession(world)
     const cancelled = async (): Promise<unknown> => {
       const answer = (await (await send(rpc('tools/call', { name: 'state', arguments: {} }, 9))).json()) as Answer
       return JSON.parse(answer.result.content[0]?.text ?? '{}').cancelled
@@ -78,20 +87,6 @@ describe('HTTP in front of a program, for a session of the older protocol', () =
     await wait(3, gone.signal)
     gone.abort()
     await vi.waitFor(async () => expect(await cancelled()).toBe(2))
-  })
-
-  it('is a process of its own, and ends with the session', async () => {
-    const world = await inFrontOfChild('legacy')
-    const [one, other] = [await connect(world, 'legacy'), await connect(world, 'legacy')]
-    const pids = await Promise.all([one, other].map(async (client) => JSON.parse(await callText(client, 'who')).pid))
-    expect(pids[0]).not.toBe(pids[1])
-    const transport = one.transport as { terminateSession?: () => Promise<void> }
-    await transport.terminateSession?.()
-    await vi.waitFor(() => expect(() => process.kill(pids[0], 0)).toThrow(/ESRCH/), 10_000)
-    expect(JSON.parse(await callText(other, 'who')).pid).toBe(pids[1])
-    const token = await world.token({ tools: ['*'] })
-    const gone = await world.post(rpc('ping'), { token, headers: { 'mcp-session-id': 'none' } })
-    expect(gone.status).toBe(404)
   })
 })
 

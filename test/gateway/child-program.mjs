@@ -3,7 +3,7 @@
  * Tools: `echo`, `who` (its pid and value), `wait` (ms), `crash`, `hang`, `flood` (stderr), `chatter` (stdout), `env`,
  * `ask` (the client's model), `confirm` (the client's user, as the era does it), `roots`, `state` (what it was told of
  * levels and subscriptions, and which calls were cancelled), `touch` (a resource, all lists), `meta`,
- * `odd` (asks whether or not that can be carried), and `leak`, which gives its value away in one place and in all forms. The prompt `leak` and the resource `leak://it` do so too.
+ * `odd` (asks whether or not that can be carried), and `leak`, which gives its value away in one place and in all forms. The prompt `leak` and the resources `leak://it` and `leak://blob` do so too.
  */
 
 import { setTimeout as wait } from 'node:timers/promises'
@@ -134,10 +134,7 @@ function createServer() {
   const blob = Buffer.from(`so: ${process.env.NOTES_KEY}`).toString('base64')
   server.setRequestHandler('resources/list', () => ({ resources: [{ name: 'leak', uri: 'leak://it' }] }))
   server.setRequestHandler('resources/read', ({ params: { uri } }) => ({
-    contents: [
-      { uri, text: forms() },
-      { uri, blob },
-    ],
+    contents: [uri === 'leak://blob' ? { uri, blob } : { uri, text: forms() }],
   }))
   server.setRequestHandler('resources/subscribe', ({ params }) => {
     state.subscribed.push(params.uri)
