@@ -189,6 +189,7 @@ export class HttpOrigin {
 
   /** Lets requests end, and after `graceMs` ends what is left. */
   async close(graceMs: number): Promise<void> {
+    if (this.#pool.destroyed) return
     const timer = setTimeout(() => void this.#pool.destroy(), graceMs)
     await this.#pool.close()
     clearTimeout(timer)

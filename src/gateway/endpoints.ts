@@ -7,6 +7,8 @@ import type { CredentialLoader } from './credentials.js'
 import { bearerToken } from './guards.js'
 import type { EndpointRequest } from './http-front.js'
 import type { CredentialAge, Metrics } from './metrics.js'
+import { rpcAnswer } from './refusals.js'
+import { RpcError } from './rpc.js'
 import { PresentedToken, type TokenGuard } from './token-guard.js'
 
 /** What the endpoints look at. */
@@ -17,6 +19,8 @@ export interface EndpointParts {
   readonly metrics: Metrics
   /** The credentials of the configuration, with age and due. */
   readonly ages: () => readonly CredentialAge[]
+  /** Told what goes wrong on our side. */
+  readonly report: (what: string, error: unknown) => void
   /** Whether other machines can reach it: then metrics take a token too. */
   readonly isRemote: boolean
 }
@@ -24,11 +28,21 @@ export interface EndpointParts {
 const JSON_TYPE = { 'content-type': 'application/json', 'cache-control': 'no-store' }
 const LONGEST_FORM = 16 * 1024
 
-/** Answers a request for an endpoint; undefined if there is no such place. */
+/** Answers a request for an endpoint; undefined if there is no such place. Never throws. */
 export async function answerEndpoint(
   request: EndpointRequest,
   parts: EndpointParts,
 ): Promise<ClientAnswer | undefined> {
+  try {
+    return await answerAt(request, parts)
+  } catch (error) {
+    if (error instanceof RpcError) return rpcAnswer(error)
+    parts.report(`${request.path} could not be answered`, error)
+    return { status: 503, headers: JSON_TYPE, body: '{"error":"unavailable"}\n' }
+  }
+}
+
+async function answerAt(request: EndpointRequest, parts: EndpointParts): Promise<ClientAnswer | undefined> {
   switch (request.path) {
     case '/healthz':
       return health(parts)

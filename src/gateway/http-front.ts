@@ -1,8 +1,8 @@
 /** The gateway as clients see it: Streamable HTTP at `/mcp/NAME`, and the operator's endpoints. */
 
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { createServer as createTlsServer } from 'node:https'
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer, type ServerOptions } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { VaultError } from '../errors.js'
 import type { ClientAnswer } from './client.js'
@@ -54,14 +54,24 @@ export async function startFront(gateway: Gateway, options: FrontOptions): Promi
   const limits = { maxHeaderSize: 16 * 1024, headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS }
   const settings = { ...limits, keepAliveTimeout: IDLE_TIMEOUT_MS, connectionsCheckingInterval: 1000 }
   const listener = (request: IncomingMessage, response: ServerResponse): void => {
-    void serve(gateway, options, { request, response })
+    void serve(gateway, options, { request, response, isEnding: () => !server.listening })
   }
-  const server = options.tls
-    ? createTlsServer({ ...settings, ...options.tls, minVersion: 'TLSv1.2' }, listener)
-    : createServer(settings, listener)
+  const server = options.tls ? startTls({ ...settings, ...options.tls }, listener) : createServer(settings, listener)
   server.maxConnections = MOST_CONNECTIONS
   await listen(server, options)
   return { port: (server.address() as AddressInfo).port, close: (graceMs) => close(server, graceMs) }
+}
+
+function startTls(settings: ServerOptions, listener: RequestListener): Server {
+  try {
+    // Who never finishes the handshake has not begun a request, and is not among those that Node's limits end.
+    return createTlsServer({ ...settings, minVersion: 'TLSv1.2', handshakeTimeout: HEADERS_TIMEOUT_MS }, listener)
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
+    throw new VaultError('INPUT', `cannot use TLS: certificate and key are not what they should be (${code})`, {
+      hints: ['--tls-cert FILE takes the chain and --tls-key FILE its key, both in PEM, the key without a passphrase'],
+    })
+  }
 }
 
 async function listen(server: Server, { host, port }: FrontOptions): Promise<void> {
@@ -90,13 +100,19 @@ async function close(server: Server, graceMs: number): Promise<void> {
 interface Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
+  /** Whether nothing new is taken any more. */
+  readonly isEnding: () => boolean
 }
 
 async function serve(gateway: Gateway, options: FrontOptions, exchange: Exchange): Promise<void> {
-  const { request, response } = exchange
+  const { request, response, isEnding } = exchange
   response.on('error', () => {})
   try {
-    const given = await answer(gateway, options, exchange)
+    const given = isEnding()
+      ? errorAnswer(RPC_CODES.unavailable, 'The gateway is being ended', 503)
+      : await answer(gateway, options, exchange)
+    // A client that is not told would send its next request into a connection that is closed meanwhile.
+    if (isEnding()) response.shouldKeepAlive = false
     await write(response, withHeaders(given, corsHeaders(request.headers, options.doors)))
   } catch {
     // The client has gone away, or the upstream's stream has ended badly: either way this answer has no end.

@@ -132,6 +132,7 @@ class Running implements RunningGateway {
       loader: this.#core.loader,
       audit: this.#core.audit,
       metrics: this.#core.metrics,
+      report: this.#core.log.report,
       ages: () => this.#ages(),
       isRemote: !isLoopbackHost(this.#options.listen.host),
     }
