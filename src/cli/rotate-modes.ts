@@ -11,6 +11,7 @@ import { confirmRetired } from '../rotation/retire.js'
 import { type DueListener, foreseeDue, rotateDue } from '../rotation/rotate-due.js'
 import { abortRotation, resumeRotation } from '../rotation/staged.js'
 import { refuseInTheWay } from '../rotation/stuck.js'
+import { backupPath } from '../storage/resolve-target.js'
 import { unknownName } from '../vault/name.js'
 import { openVault } from '../vault/open.js'
 import { liveVersion } from '../vault/rotation-stop.js'
@@ -71,7 +72,7 @@ async function abort(name: string, { options, context, access }: Around): Promis
 
 async function retire(name: string, { options, context, access }: Around, vault: Vault): Promise<void> {
   if (vault.format === 'tutorial') {
-    const backup = `"${access.store.locate('vault')}.bak"`
+    const backup = `"${backupPath(access.store.locate('vault'))}"`
     throw new VaultError('INPUT', `cannot retire anything of "${name}": the tutorial format keeps no versions`, {
       hints: [`the value before the last write survives only in ${backup}`, 'mcpvault upgrade'],
     })

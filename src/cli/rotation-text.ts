@@ -1,6 +1,7 @@
 /** What the commands that rotate say: one line for a person, the same as JSON. */
 
 import type { RotationOutcome } from '../rotation/staged.js'
+import { backupPath } from '../storage/resolve-target.js'
 import { formatUtc } from '../timestamp.js'
 import type { RotatedVersion, VaultAccess } from '../vault/vault.js'
 
@@ -13,7 +14,7 @@ export function describeRotation(
   const nowMs = now()
   const checked = isVerified ? '' : '; not verified'
   if (rotated.version === undefined) {
-    return `rotated "${name}"; the previous value survives only in "${store.locate('vault')}.bak"${checked}`
+    return `rotated "${name}"; the previous value survives only in "${backupPath(store.locate('vault'))}"${checked}`
   }
   // A resumed rotation that had been promoted already.
   if (rotated.previous === undefined) return `finished the rotation of "${name}"; version ${rotated.version} is live`

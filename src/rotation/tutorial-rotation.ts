@@ -2,6 +2,7 @@
 
 import { VaultError } from '../errors.js'
 import type { Secret } from '../secret.js'
+import { backupPath } from '../storage/resolve-target.js'
 import { changeVault } from '../vault/change.js'
 import { shellWord } from '../vault/name.js'
 import { openVault } from '../vault/open.js'
@@ -130,7 +131,7 @@ async function write(
     })
     if (rotated === undefined) await giveBack(job, made)
     else if (isChanged) {
-      const where = `"${access.store.locate('vault')}.bak"`
+      const where = `"${backupPath(access.store.locate('vault'))}"`
       access.warn(`another program rotated "${name}" at the same time: its value survives only in ${where}`)
     }
     return rotated

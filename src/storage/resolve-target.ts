@@ -13,6 +13,11 @@ export function followLinks(path: string): string {
   }
 }
 
+/** Where the generation before of a document is kept: beside the file itself, not beside a link to it. */
+export function backupPath(path: string): string {
+  return `${followLinks(path)}.bak`
+}
+
 /**
  * Follows symbolic links to the file that a path means, whether or not that file exists. Throws system errors as they are.
  */

@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs'
+import { rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { TestWorld } from '../support/context.js'
@@ -341,6 +341,18 @@ describe('in the tutorial format', () => {
       rotated: [{ name: 'name', verified: true }],
     })
   })
+})
+
+test('in the tutorial format the files that keep what was before are named as they are, also behind a link', async () => {
+  world = await emptyTutorialWorld()
+  await store(world, 'name', 'first')
+  symlinkSync(join(world.directory, 'mcp_credentials.enc'), join(world.directory, 'link.enc'))
+  await succeed(world, 'rotate', 'name', '--generate', '--vault', 'link.enc')
+  const backup = /survives only in "(.*)"/.exec(world.stderr)?.[1] ?? ''
+  expect(backup).toMatch(/mcp_credentials\.enc\.bak$/)
+  expect(await succeed(world, 'load', 'name', '--vault', backup)).toBe('first\n')
+  const { previous } = await json<{ readonly previous: string }>(world, 'upgrade', '--vault', 'link.enc')
+  expect(previous).toMatch(/mcp_credentials\.enc\.tutorial\.bak$/)
 })
 
 test('the tutorial format keeps no version that could be retired, and says so', async () => {

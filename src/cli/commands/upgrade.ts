@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { DAY_SECONDS } from '../../duration.js'
 import { lastForeignWrite, readDates } from '../../rotation/ages.js'
+import { followLinks } from '../../storage/resolve-target.js'
 import type { Reader } from '../../storage/store.js'
 import { parseHeader } from '../../tokens/record-line.js'
 import { upgradeVault } from '../../vault/upgrade.js'
@@ -24,6 +25,7 @@ export function addUpgradeCommand(parent: Command, context: Context, run = runUp
 export async function runUpgrade(options: GlobalOptions, context: Context): Promise<void> {
   const { vault, access } = await openForReading(options, context, 'needed')
   const path = access.store.locate('vault')
+  const previous = `${followLinks(path)}.tutorial.bak`
   const foreign = vault.format === 'tutorial' ? lastForeignWrite(access) : undefined
   if (foreign !== undefined && context.now() - foreign < 30 * DAY_SECONDS * 1000) {
     access.warn(
@@ -35,11 +37,11 @@ export async function runUpgrade(options: GlobalOptions, context: Context): Prom
     readStoreId,
   })
   createPrinter(context, options).done(
-    `upgraded "${path}" with ${countOf(count, 'credential')}; the old file is "${path}.tutorial.bak": delete it once you are sure, it holds every value under the same key`,
+    `upgraded "${path}" with ${countOf(count, 'credential')}; the old file is "${previous}": delete it once you are sure, it holds every value under the same key`,
     {
       vault: path,
       credentials: count,
-      previous: `${path}.tutorial.bak`,
+      previous,
     },
   )
 }
