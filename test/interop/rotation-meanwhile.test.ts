@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { launcher } from '../support/built.js'
 import { linesOf } from '../rotation/staged-support.js'
-import { Place, type Ran, tutorials } from './programs.js'
+import { Place, type Ran, type Tutorial, tutorials } from './programs.js'
 
 /** A provider that waits for the file `go` before it answers, and writes down what it revokes. */
 const PROVIDER = `#!/bin/sh
@@ -63,6 +63,11 @@ describe.for(tutorials())('the $language program writes while mcpvault waits for
     copyFileSync(place.path('mcp_credentials.enc.bak'), place.path('mcp_credentials.enc'))
     expect(place.program('load', 'api_key')).toBe('of the program')
   })
+})
+
+// Node is always here, and the same part of mcpvault decides.
+describe('what a program has done while mcpvault waits for its provider', () => {
+  const tutorial = tutorials().find(({ language }) => language === 'Node') as Tutorial
 
   it('a timer leaves the value of the program alone, and the key that nobody needs is revoked', async () => {
     const place = new Place(tutorial, { isEmpty: true })
