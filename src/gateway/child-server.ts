@@ -24,6 +24,8 @@ export class EndedEarly extends Error {}
 export interface StartOptions {
   /** Whether it is known to speak only the older protocol. */
   readonly isLegacy: boolean
+  /** Ends the start: nobody needs the child any more. */
+  readonly signal: AbortSignal
   /** Told when it has ended by itself. */
   readonly onEnd: (how: string) => void
   /** Told when one of its lists has changed. */
@@ -60,6 +62,8 @@ export class ChildServer {
       versionNegotiation: { mode, probe: { timeoutMs: PROBE_MS } },
     })
     const timer = setTimeout(() => link.child?.kill(`it did not answer within ${START_MS / 1000} s`), START_MS)
+    const stop = (): void => link.child?.kill('it was not needed any more')
+    options.signal.addEventListener('abort', stop, { once: true })
     try {
       await client.connect(link, { timeout: START_MS })
       if (link.child === undefined || link.child.hasEnded) throw new Error('ended')
@@ -73,6 +77,7 @@ export class ChildServer {
       const cause = link.hasEndedItself ? new EndedEarly() : undefined
       throw new VaultError('UPSTREAM', `cannot call "${config.name}": ${how ?? 'it does not speak MCP'}`, { cause })
     } finally {
+      options.signal.removeEventListener('abort', stop)
       clearTimeout(timer)
     }
   }

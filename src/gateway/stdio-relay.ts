@@ -45,6 +45,8 @@ export class StdioRelay implements Upstream {
   #running: RelayChild | undefined
   #starting: Promise<RelayChild> | undefined
   #restart: NodeJS.Timeout | undefined
+  /** The process that is being told what the one before knew. */
+  #introduced: RelayChild | undefined
   #started = 0
   #isClosed = false
 
@@ -96,6 +98,7 @@ export class StdioRelay implements Upstream {
     this.#isClosed = true
     clearInterval(this.#follow)
     clearTimeout(this.#restart)
+    void this.#introduced?.retire(0)
     const starting = await this.#starting?.catch(() => undefined)
     const children = new Set([...this.#old, this.#running, starting].filter((child) => child !== undefined))
     await Promise.all([...children].map((child) => child.retire(graceMs)))
@@ -193,12 +196,15 @@ export class StdioRelay implements Upstream {
       onEnd: (how) => this.#ended(own, how, startedMs),
     })
     own = child
+    this.#introduced = child
     this.#started += 1
     try {
       await this.#memory.tell(child)
     } catch (error) {
       void child.retire(0)
       throw error
+    } finally {
+      this.#introduced = undefined
     }
     return child
   }

@@ -48,6 +48,7 @@ export class StdioUpstream implements Upstream {
   readonly #watched: WatchedResources
   readonly #retired = new Set<ChildServer>()
   readonly #pause: RestartPause
+  readonly #closing = new AbortController()
   #current: ChildServer | undefined
   #starting: Promise<ChildServer> | undefined
   #isLegacy = false
@@ -167,6 +168,7 @@ export class StdioUpstream implements Upstream {
 
   async close(graceMs: number): Promise<void> {
     this.#isClosed = true
+    this.#closing.abort()
     clearInterval(this.#follow)
     clearTimeout(this.#restart)
     await this.#front.close()
@@ -245,9 +247,10 @@ export class StdioUpstream implements Upstream {
       let child: ChildServer | undefined
       const onEnd = (how: string): void => this.#ended(child, how, startedMs)
       const { notify } = this.#front
+      const { signal } = this.#closing
       const onListChanged = (list: ChangedList): void => notify[`${list}Changed`]()
       const onUpdated = (uri: string): void => notify.resourceUpdated(uri)
-      child = await ChildServer.start(this.#config, this.#parts, { isLegacy, onEnd, onListChanged, onUpdated })
+      child = await ChildServer.start(this.#config, this.#parts, { isLegacy, signal, onEnd, onListChanged, onUpdated })
       return child
     }
     if (this.#isLegacy) return start(true)

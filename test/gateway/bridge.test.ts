@@ -1,7 +1,7 @@
 import type { Client } from '@modelcontextprotocol/client'
 import { describe, expect, it, vi } from 'vitest'
 import { callText, connect, inFrontOfChild } from './child-support.js'
-import { type GatewayWorld, rpc } from './gateway-support.js'
+import { GatewayWorld, rpc } from './gateway-support.js'
 
 const URI = 'notes://one'
 const METHODS = ['tools', 'resources', 'prompts'] as const
@@ -144,4 +144,23 @@ it('what a program of the newer protocol asks first cannot be carried to a clien
   await expect(client.callTool({ name: 'odd' }, { onprogress: () => {} })).rejects.toThrow(
     /what its protocol cannot carry/,
   )
+})
+
+it('the session that was idle the longest makes room for one more than there may be', async () => {
+  const world = await GatewayWorld.create()
+  const result = { protocolVersion: '2025-11-25', capabilities: {}, serverInfo: { name: 'small', version: '1' } }
+  const answer = (what: object): string => `echo '${JSON.stringify({ jsonrpc: '2.0', id: 1, result: what })}'`
+  const script = `while read -r line; do case "$line" in *initialize*) ${answer(result)};; *ping*) ${answer({})};; esac; done`
+  await world.start({ mcpServers: { notes: { command: 'sh', args: ['-c', script] } } })
+  const token = await world.token({ tools: ['*'] })
+  const begin = async (): Promise<string> => {
+    const params = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'c', version: '1' } }
+    const begun = await world.post(rpc('initialize', params), { token })
+    return begun.headers.get('mcp-session-id') ?? ''
+  }
+  const sessions: string[] = []
+  for (let count = 0; count <= 32; count += 1) sessions.push(await begin())
+  const status = async (session = ''): Promise<number> =>
+    (await world.post(rpc('ping'), { token, headers: { 'mcp-session-id': session } })).status
+  expect([await status(sessions[0]), await status(sessions[1]), await status(sessions[32])]).toEqual([404, 200, 200])
 })
