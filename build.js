@@ -45,8 +45,11 @@ const SELDOM = ['storage/transaction', 'rotation/stuck']
 /** The clock of `performance.now`, whose first use loads node:perf_hooks: a twentieth of a start on Node 20. */
 const MONOTONIC = 'function monotonicNow(){const[s,n]=process.hrtime();return s*1e3+n/1e6}'
 
-/** What our sources use of node:crypto; a build that misses one fails. */
-const CRYPTO = ['createCipheriv', 'createDecipheriv', 'createHash', 'createHmac', 'scryptSync', 'timingSafeEqual']
+/** What our sources use of the modules of Node that take long to load; a build that misses one fails. */
+const LATE = {
+  'node:crypto': ['createCipheriv', 'createDecipheriv', 'createHash', 'createHmac', 'scryptSync', 'timingSafeEqual'],
+  'node:child_process': ['spawn', 'spawnSync'],
+}
 
 const SHAPE = {
   format: 'cjs',
@@ -89,14 +92,14 @@ async function bundleCommand(command) {
     ...OURS,
     ...(isHot ? { entryPoints: [`src/cli/hot/${command}.ts`] } : { stdin: wayIn(command) }),
     minifyIdentifiers: true,
-    plugins: [leave(isHot ? [...DOORS, ...SELDOM] : DOORS), nativeRequire(), lateCrypto()],
+    plugins: [leave(isHot ? [...DOORS, ...SELDOM] : DOORS), nativeRequire(), loadLate()],
   })
   if (file.inputs.some((path) => path.includes('node_modules'))) throw new Error(`${command} must need no package`)
   return file
 }
 
 function bundleEntry() {
-  const plugins = [leave(DOORS), nativeRequire(), lateCrypto(), spareCommander()]
+  const plugins = [leave(DOORS), nativeRequire(), spareCommander(), loadLate()]
   return bundle('entry', { ...OURS, entryPoints: ['src/cli/entry.ts'], plugins })
 }
 
@@ -160,15 +163,22 @@ function nativeRequire() {
   return { name, setup }
 }
 
-/** node:crypto takes a tenth of a start to load, and asking what is due needs it only where a key is at hand. */
-function lateCrypto() {
-  const name = 'late-crypto'
-  const contents = CRYPTO.map((one) => `export const ${one} = (...args) => require('node:crypto').${one}(...args)`)
+/**
+ * node:crypto and node:child_process take a tenth of a start each to load. Asking what is due needs the first only where a
+ * key is at hand, and a rotation the second only where its policy names a program.
+ */
+function loadLate() {
+  const name = 'load-late'
   const setup = (bundler) => {
-    bundler.onResolve({ filter: /^node:crypto$/ }, ({ namespace }) =>
-      namespace === name ? { external: true } : { path: 'crypto', namespace: name },
-    )
-    bundler.onLoad({ filter: /.*/, namespace: name }, () => ({ contents: contents.join('\n') }))
+    bundler.onResolve({ filter: /^node:(crypto|child_process)$/ }, ({ path, namespace, importer }) => {
+      if (namespace === name) return { external: true }
+      return importer.includes('/node_modules/') ? undefined : { path, namespace: name }
+    })
+    bundler.onLoad({ filter: /.*/, namespace: name }, ({ path }) => ({
+      contents: LATE[path]
+        .map((one) => `export const ${one} = (...args) => require('${path}').${one}(...args)`)
+        .join('\n'),
+    }))
   }
   return { name, setup }
 }

@@ -181,10 +181,12 @@ function writeOnce(fd: number, bytes: Buffer, from: number): Promise<Written> {
   })
 }
 
-/** Only a character device can be a terminal, and `fstat` is cheaper than loading node:tty. */
+/** Only a character device other than /dev/null can be a terminal, and looking is cheaper than loading node:tty. */
 function isTerminal(fd: number): boolean {
   try {
-    return fstatSync(fd).isCharacterDevice() && process.getBuiltinModule('node:tty').isatty(fd)
+    const stats = fstatSync(fd)
+    if (!stats.isCharacterDevice() || stats.rdev === statSync('/dev/null').rdev) return false
+    return process.getBuiltinModule('node:tty').isatty(fd)
   } catch {
     return false
   }
