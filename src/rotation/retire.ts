@@ -73,16 +73,20 @@ export async function retireAll(
  */
 export async function retireOlder(rotation: Rotation, desk: RotationDesk): Promise<void> {
   const { name } = rotation
-  const versions = openVault(desk.access).describe(name)?.versions ?? []
-  const older = versions.filter(({ stage, revoker }) => stage === 'previous' && revoker === 'provider')
   const { failed } = await retireAll(
-    older.map((version) => ({ name, version })),
+    findOlderUpstream(openVault(desk.access), name).map((version) => ({ name, version })),
     desk,
     rotation,
   )
   for (const { version, error } of failed) {
     desk.access.warn(`version ${version.version} of "${name}" may still work at the provider: ${error.message}`)
   }
+}
+
+/** Finds what a provider has still to revoke of a credential. */
+export function findOlderUpstream(vault: Vault, name: string): readonly CredentialVersion[] {
+  const versions = vault.describe(name)?.versions ?? []
+  return versions.filter(({ stage, revoker }) => stage === 'previous' && revoker === 'provider')
 }
 
 /** Takes a person's word that the previous values of a credential were revoked; gives the versions that went. */

@@ -3,20 +3,25 @@
  *
  * Each step ends in a commit of its own and the lock is held for those alone, so that a kill leaves the vault in one named
  * stage, which `resumeRotation` goes on from and `abortRotation` goes back from. The journal holds the owner, who alone
- * may go on.
+ * may go on. A value that is at hand, with nothing to try, is journaled and promoted in one commit.
  *
  * @module
  */
 
 import { VaultError } from '../errors.js'
+import type { Secret } from '../secret.js'
 import { shellWord } from '../vault/name.js'
 import { changeVault } from '../vault/change.js'
 import { openVault } from '../vault/open.js'
 import { describeStop, liveVersion, waysOut } from '../vault/rotation-stop.js'
 import type { Rotation, RotationPlan } from '../vault/vault.js'
 import { requireTrustFor, type RotationDesk, selfOf } from './desk.js'
-import { isMadeUpstream } from './plan.js'
+import { followRotation } from './follow.js'
+import { generateValue } from './generated-value.js'
+import { isMadeUpstream, revokerOf } from './plan.js'
 import { requirePinned } from './probe.js'
+import { findOlderUpstream } from './retire.js'
+import { parseProvider } from './spec.js'
 import { discardPending, finishRotation, type Job, type RotationOutcome, type ValueSource } from './staged-steps.js'
 import { inTheWay, type JudgeOptions, judgeRotation, refuseInTheWay, type RotationState } from './stuck.js'
 
@@ -30,6 +35,8 @@ export interface RotationRequest {
   readonly isIdempotent: boolean
   /** Gives the new value where the plan's provider is a person. */
   readonly giveValue: ValueSource
+  /** Whether `giveValue` waits for nobody, neither a person nor another program. */
+  readonly isAtHand?: boolean
 }
 
 /**
@@ -47,15 +54,39 @@ export async function startRotation(request: RotationRequest, desk: RotationDesk
   const owner = selfOf(desk)
   const id = desk.access.randomBytes(16).toString('hex')
   const isCreateUnknown = isMadeUpstream(plan) && !request.isIdempotent
-  return explainStops(name, desk, async () => {
-    const rotation = await changeVault(desk.access, 'rotate', ({ staged }) => {
-      const found = staged.find(name)
-      refuseInTheWay(found, judging(desk))
-      if (found !== undefined) staged.end(found)
-      return staged.begin({ name, id, owner, isCreateUnknown, plan })
+  const value = await takeAtHand(request, desk)
+  try {
+    return await explainStops(name, desk, async () => {
+      const { rotation, rotated } = await changeVault(desk.access, 'rotate', ({ staged }) => {
+        const found = staged.find(name)
+        refuseInTheWay(found, judging(desk))
+        if (found !== undefined) staged.end(found)
+        const begun = staged.begin({ name, id, owner, isCreateUnknown, plan })
+        if (value === undefined) return { rotation: begun }
+        const promoted = staged.promote(begun, { value, revoker: revokerOf(plan, undefined) })
+        return { rotation: staged.find(name), rotated: promoted }
+      })
+      if (rotated === undefined) return finishRotation({ rotation, desk, giveValue: request.giveValue })
+      if (rotation !== undefined) await followRotation({ rotation, desk })
+      return { rotated, isVerified: false }
     })
-    return finishRotation({ rotation, desk, giveValue: request.giveValue })
-  })
+  } finally {
+    value?.wipe()
+  }
+}
+
+/**
+ * Gives the new value if nothing has to be waited for, nor tried, nor revoked first: then the rotation is one commit, and
+ * no journal entry is needed for others to see.
+ */
+async function takeAtHand(request: RotationRequest, desk: RotationDesk): Promise<Secret | undefined> {
+  const { name, plan, giveValue, isAtHand } = request
+  const provider = parseProvider(plan.provider)
+  const isNow = provider.kind === 'generate' || (provider.kind === 'manual' && isAtHand === true)
+  if (!isNow || plan.verify !== undefined) return undefined
+  const vault = openVault(desk.access)
+  if (vault.rotations.some((one) => one.name === name) || findOlderUpstream(vault, name).length > 0) return undefined
+  return provider.kind === 'generate' ? generateValue(provider.length, desk.world) : giveValue?.()
 }
 
 /** Where a disk ends a rotation that is in the journal, the error says which version is live and which way leads out. */

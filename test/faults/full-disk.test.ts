@@ -72,7 +72,8 @@ describe('on a disk that is full (every page, inode and byte: npm run test:slow)
   test('a native rotation that finds no room after its journal says what is live and the way out', async (context) => {
     needProgram(context, 'unshare', '-m', 'true')
     const rotate = sweptCommand('native', 'rotate')
-    const command = { ...rotate, before: [...rotate.before, 'store large --generate --length 4096'] }
+    const before = [...rotate.before, 'store large --generate --length 4096']
+    const command = { ...rotate, line: `${rotate.line} --verify command:["/bin/true"]`, before }
     const disk = new SmallDisk(child, program, 'size=512k')
     try {
       const rooms = () => [2, 3, 4, 5, 6].map((pages) => ({ pages }))

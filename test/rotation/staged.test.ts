@@ -11,6 +11,7 @@ import {
   read,
   store,
   succeed,
+  VAULT,
   withStdin,
   write,
 } from '../cli/commands/support.js'
@@ -33,6 +34,33 @@ const policy = (...flags: readonly string[]): Promise<string> => succeed(world, 
 const load = (...flags: readonly string[]): Promise<string> => succeed(world, 'load', 'name', ...flags)
 const actions = async (): Promise<readonly unknown[]> =>
   (await json<readonly { readonly action: string }[]>(world, 'history', 'name')).map(({ action }) => action)
+
+describe('a rotation of which the value is at hand', () => {
+  const generation = (): number => Number(/"gen":(\d+)/.exec(read(world, VAULT))?.[1])
+
+  test('is one commit where nothing is to be tried, targets and all', async () => {
+    await policy('--on-rotate', './hook')
+    const before = generation()
+    await succeed(world, 'rotate', 'name', '--generate')
+    // The hook that was run is a commit of its own: what follows a rotation stays in the journal until it is done.
+    expect(generation()).toBe(before + 2)
+    await succeed(world, 'policy', 'clear', 'name')
+    write(world, 'value', 'from a file')
+    const cleared = generation()
+    await succeed(world, 'rotate', 'name', '--from-file', join(world.directory, 'value'))
+    expect(generation()).toBe(cleared + 1)
+    expect(await load()).toBe('from a file\n')
+    expect(lines('reloads')).toEqual(['reload'])
+  })
+
+  test('is journaled first where it is to be tried, or waited for', async () => {
+    const before = generation()
+    await succeed(world, 'rotate', 'name', '--generate', '--verify', 'command:./probe')
+    expect(generation()).toBe(before + 3)
+    await withStdin(world, 'typed', 'rotate', 'name', '--stdin')
+    expect(generation()).toBe(before + 5)
+  })
+})
 
 describe('a rotation by a provider', () => {
   test('makes one key, tries it, puts it where it must be, and revokes the old one by its handle when it is time', async () => {

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import type { Command } from 'commander'
 import { VaultError } from '../../errors.js'
 import { makePlan } from '../../rotation/plan.js'
@@ -12,6 +13,7 @@ import { addCommand } from '../command.js'
 import type { Context } from '../context.js'
 import type { CommandShape, GlobalOptions } from '../flags.js'
 import { openForWriting } from '../open-vault.js'
+import { absolutePath } from '../directories.js'
 import { graceFlag, PLAN_FLAGS, type PlanOptions } from '../plan-flags.js'
 import { pinVerify } from '../pin-probe.js'
 import { createPrinter } from '../printer.js'
@@ -149,11 +151,17 @@ async function rotateOnce(
   const desk = rotationDesk(access, options, context)
   const isIdempotent = policy?.isIdempotent === true && plan.provider === policy.provider
   const giveValue = () => readValue(`new value of "${name}"`, options, context)
-  const request = { name, plan, isIdempotent, giveValue }
+  const request = { name, plan, isIdempotent, giveValue, isAtHand: isFromFile(options, context) }
   if (vault.format === 'native') return startRotation(request, desk)
   const outcome = await rotateTutorial(request, desk, { onlyIfUnchanged: false })
   if (outcome === undefined) throw new VaultError('INTERNAL', 'a rotation that was asked for was left out')
   return outcome
+}
+
+/** A pipe with a name may keep a reader waiting. */
+function isFromFile({ fromFile }: RotateOptions, context: Context): boolean {
+  if (fromFile === undefined || fromFile === '-') return false
+  return statSync(absolutePath(fromFile, context), { throwIfNoEntry: false })?.isFile() === true
 }
 
 async function createCredential(name: string, { options, context, access }: Around): Promise<void> {
