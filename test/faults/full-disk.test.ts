@@ -59,7 +59,6 @@ function writeCareless(youngIn: string): string {
 describe('on a disk that is full (every page, inode and byte: npm run test:slow)', () => {
   test.for([
     ['native', 'store'],
-    ['native', 'token create'],
     ['tutorial', 'rotate'],
   ] as const)('a %s vault is old or new after %s, as it says', async ([format, line], context) => {
     needProgram(context, 'prlimit', '--version')

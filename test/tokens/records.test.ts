@@ -182,7 +182,8 @@ describe('bytes', () => {
   it('the control: without the mark, a cut file does let a revoked token pass, so the sweep above can see it', async () => {
     const { access, revoked, bytes } = await threeRecords()
     const outcomes = new Set<string>()
-    for (let length = 0; length < bytes.length; length++) {
+    const ends = [...bytes.keys()].filter((at) => at % 16 === 0 || bytes[at - 1] === 0x0a)
+    for (const length of ends) {
       overwrite(access.recordsPath, bytes.subarray(0, length))
       forgetMarks(join(access.recordsPath, '..'))
       outcomes.add(judge(access, revoked))

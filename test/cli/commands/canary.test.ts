@@ -24,6 +24,8 @@ class Watch {
     ['another key', OTHER_KEY],
   ])
   commands = 0
+  /** What was looked at before and found clean of that many secrets: most files stay as they are. */
+  readonly #clean = new Map<string, { readonly bytes: Buffer; readonly secrets: number }>()
 
   constructor(world: TestWorld) {
     this.world = world
@@ -49,9 +51,15 @@ class Watch {
     for (const entry of readdirSync(this.world.directory, { recursive: true, withFileTypes: true })) {
       const path = join(entry.parentPath, entry.name)
       this.#expectClean(path, `name of a file after ${after}`)
-      if (entry.isFile() && !entry.name.startsWith('mine'))
-        this.#expectClean(readFileSync(path), `${path} after ${after}`)
+      if (entry.isFile() && !entry.name.startsWith('mine')) this.#lookAt(path, after)
     }
+  }
+
+  #lookAt(path: string, after: string): void {
+    const [bytes, known, secrets] = [readFileSync(path), this.#clean.get(path), this.secrets.size]
+    if (known?.secrets === secrets && known.bytes.equals(bytes)) return
+    this.#expectClean(bytes, `${path} after ${after}`)
+    this.#clean.set(path, { bytes, secrets })
   }
 
   #expectClean(bytes: Buffer | string, where: string): void {
