@@ -6,6 +6,7 @@ import { VaultError } from '../errors.js'
 import { ChildLink, type ChildParts } from './child-link.js'
 import type { Child } from './child-process.js'
 import type { StdioUpstreamConfig } from './config.js'
+import { ProgressRelay } from './progress.js'
 import { RPC_CODES, RpcError } from './rpc.js'
 import { createServer } from './sdk-front.js'
 import type { CredentialUse } from './upstream.js'
@@ -163,30 +164,26 @@ export class ChildServer {
    *
    * @throws {VaultError} UPSTREAM if it ends or does not answer in time; the child's own error as it is.
    */
-  async ask({ method, params }: AskedMessage, { signal, _meta, notify }: Asker): Promise<Record<string, unknown>> {
+  async ask({ method, params }: AskedMessage, asker: Asker): Promise<Record<string, unknown>> {
     this.#inFlight += 1
-    const progressToken = _meta?.progressToken
-    const onprogress =
-      progressToken === undefined || notify === undefined
-        ? {}
-        : {
-            onprogress: (progress: object): void =>
-              void notify({ method: 'notifications/progress', params: { ...progress, progressToken } }).catch(() => {}),
-          }
+    const { signal } = asker
+    const progress = new ProgressRelay(asker)
     try {
       const request = params === undefined ? { method } : { method, params }
       const options = {
         ...(signal && { signal }),
         timeout: this.#timeoutMs,
         resetTimeoutOnProgress: true,
-        ...onprogress,
+        ...progress.options,
       }
-      return await this.#client.request(request, ANYTHING, {
+      const result = await this.#client.request(request, ANYTHING, {
         ...options,
         // What it needs to know first is asked of the client, which is not we.
         allowInputRequired: true,
         maxTotalTimeout: 10 * this.#timeoutMs,
       })
+      await progress.sent
+      return result
     } catch (error) {
       throw this.#explain(error)
     } finally {

@@ -14,6 +14,7 @@ import { VaultError } from '../errors.js'
 import type { ToolDefinition } from '../tokens/digest.js'
 import { isModern } from './decide.js'
 import { parseFrame } from './frame.js'
+import { ProgressRelay } from './progress.js'
 import { RPC_CODES, RpcError } from './rpc.js'
 import { createServer, SdkFront } from './sdk-front.js'
 import { formatEvent } from './sse.js'
@@ -147,7 +148,7 @@ export class MergedUpstream implements Upstream {
     return tools
   }
 
-  async #call(params: Params, request: UpstreamRequest, { signal, _meta, notify }: Asker): Promise<Result> {
+  async #call(params: Params, request: UpstreamRequest, asker: Asker): Promise<Result> {
     const part = this.behind(String(params.name))
     if (part === undefined) throw new RpcError(RPC_CODES.invalidParams, 'Unknown tool')
     const { upstream, tool } = part
@@ -156,11 +157,10 @@ export class MergedUpstream implements Upstream {
     const { isLegacy } = await this.#client(upstream)
     // The SDK has taken out who the client is, what it can do and what it has answered.
     const whole = isOfModern && !isLegacy ? { ...request.frame?.params } : params
-    const progressToken = _meta?.progressToken
-    const onprogress = (progress: object): void =>
-      void notify({ method: 'notifications/progress', params: { ...progress, progressToken } as never }).catch(() => {})
-    const options = { signal, ...(progressToken !== undefined && { onprogress }) }
+    const progress = new ProgressRelay(asker)
+    const options = { signal: asker.signal, ...progress.options }
     const result = await this.#ask(upstream, 'tools/call', { params: { ...whole, name: tool }, options })
+    await progress.sent
     if (isOfModern || result.resultType !== 'input_required') return result
     throw new RpcError(RPC_CODES.upstream, `"${upstream.name}" asks the client what its protocol cannot carry`)
   }
