@@ -20,6 +20,8 @@ const MOST_SESSIONS = 32
 const IDLE_MS = 30 * 60_000
 const SWEEP_MS = 60_000
 const END_GRACE_MS = 2000
+/** How a program says that it does not know `initialize`, or none of its versions (2026-07-28, "Versioning"). */
+const NO_SESSIONS: readonly number[] = [-32601, -32022]
 
 interface Session {
   readonly relay: StdioRelay
@@ -73,7 +75,7 @@ export class StdioSessions {
     const session = this.#sessions.get(id)
     if (session === undefined) throw new RpcError(RPC_CODES.badHttp, 'Session not found', { status: 404 })
     if (request.verb !== 'DELETE') return this.#carry(session, request)
-    this.#end(id, END_GRACE_MS).catch(() => {})
+    void this.#end(id, END_GRACE_MS)
     return { status: 200, headers: {}, body: { type: 'none' } }
   }
 
@@ -94,18 +96,18 @@ export class StdioSessions {
     try {
       const { status, headers, body } = await this.#carry(session, request)
       const events = body.type === 'events' ? await readAll(body.events) : undefined
-      const answer = events?.at(-1)?.data ?? (body.type === 'message' ? body.text : '{}')
-      if (isResult(answer)) {
-        const whole = events === undefined ? body : ({ type: 'events', events } as const)
-        return { status, headers: { ...headers, [SESSION_HEADER]: id }, body: whole }
-      }
+      const whole = events === undefined ? body : ({ type: 'events', events } as const)
+      const failure = failureOf(events?.at(-1)?.data ?? (body.type === 'message' ? body.text : '{}'))
+      if (failure === undefined) return { status, headers: { ...headers, [SESSION_HEADER]: id }, body: whole }
+      void this.#end(id, 0)
+      // Any other error is of this client's request, and the next one may have its session.
+      if (!NO_SESSIONS.includes(failure)) return { status, headers, body: whole }
       this.#hasNoSessions = true
+      return undefined
     } catch (error) {
       void this.#end(id, 0)
       throw error
     }
-    void this.#end(id, 0)
-    return undefined
   }
 
   async #carry(session: Session, request: UpstreamRequest): Promise<UpstreamAnswer> {
@@ -147,7 +149,12 @@ export class StdioSessions {
   async #end(id: string, graceMs: number): Promise<void> {
     const session = this.#sessions.get(id)
     this.#sessions.delete(id)
-    await session?.relay.close(graceMs)
+    try {
+      await session?.relay.close(graceMs)
+    } catch (error) {
+      const what = error instanceof Error ? error.name : 'failure'
+      this.#parts.log.warn(`a process of "${this.#config.name}" did not end as it should: ${what}`)
+    }
     this.#parts.onHolding()
   }
 }
@@ -161,6 +168,8 @@ function traced(request: UpstreamRequest): UpstreamRequest {
   return { ...request, frame: { ...frame, params, text: JSON.stringify({ ...JSON.parse(frame.text), params }) } }
 }
 
-function isResult(json: string): boolean {
-  return 'result' in (JSON.parse(json) as object)
+/** The code of an error; undefined of a result. */
+function failureOf(json: string): number | undefined {
+  const answer = JSON.parse(json) as { readonly result?: object; readonly error?: { readonly code: number } }
+  return answer.result === undefined ? (answer.error?.code ?? RPC_CODES.upstream) : undefined
 }

@@ -17,6 +17,7 @@ async function bareSession(world: GatewayWorld): Promise<(message: object, signa
   const clientInfo = { name: 'bare', version: '1' }
   const params = { protocolVersion: '2025-11-25', capabilities: { sampling: {} }, clientInfo }
   const begun = await world.post(rpc('initialize', params), { token })
+  expect(begun.headers.get('mcp-session-id')).toBeTruthy()
   const headers = { 'mcp-session-id': begun.headers.get('mcp-session-id') ?? '' }
   const send = (message: object, signal?: AbortSignal): Promise<Response> =>
     world.post(message, { token, headers, ...(signal !== undefined && { signal }) })
@@ -29,6 +30,16 @@ async function pidOf(client: Client): Promise<number> {
 }
 
 describe('HTTP in front of a program, for a session of the older protocol', () => {
+  it('tells a client what is wrong with its initialize, and gives the next one a session', async () => {
+    const world = await inFrontOfChild('both')
+    const token = await world.token({ tools: ['*'] })
+    const answer = await world.post(rpc('initialize', { protocolVersion: 7 }), { token })
+    expect(await answer.text()).toContain('"error"')
+    expect(answer.headers.get('mcp-session-id')).toBeNull()
+    const send = await bareSession(world)
+    expect((await send(rpc('tools/list', {}))).status).toBe(200)
+  })
+
   it('carries questions to the client, its levels and subscriptions, and what the program says by itself', async () => {
     const world = await inFrontOfChild('legacy')
     const capabilities = { sampling: {}, elicitation: {}, roots: {} }
