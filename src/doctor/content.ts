@@ -141,7 +141,8 @@ const UNCONFIRMED: Finding = {
 /** Compares the vault with the furthest state of it that this machine has seen. */
 export function examineStanding(vault: AnyVault, scene: Scene): readonly Finding[] {
   const access = { ...scene.access, store: lookingOnly(scene.access.store) }
-  if (vault.format === 'tutorial') return examinePlace(access, scene.stateDirectory)
+  const place = examinePlace(vault, access, scene.stateDirectory)
+  if (vault.format === 'tutorial') return place
   const path = join(scene.stateDirectory, `${vault.id}.json`)
   const mark = inspectPath(path)
   if (mark.kind === 'hidden' || (mark.kind === 'file' && !mark.isReadable)) {
@@ -151,7 +152,7 @@ export function examineStanding(vault: AnyVault, scene: Scene): readonly Finding
   try {
     const seen = readMark(vault.id, access)
     const { behind } = compareMark(vault, seen, access)
-    if (behind === undefined) return seen?.isUnconfirmed ? [UNCONFIRMED] : []
+    if (behind === undefined) return seen?.isUnconfirmed ? [...place, UNCONFIRMED] : place
     const severity = access.isInGit() ? 'warning' : 'error'
     const mend = 'mcpvault log settle --accept-restore'
     const what = `${behind}; find the newer one before anything else, or go on from here`
@@ -166,11 +167,11 @@ export function examineStanding(vault: AnyVault, scene: Scene): readonly Finding
 }
 
 /** A native vault that became one of the tutorial's has lost what notices changes: anybody may have put it there. */
-function examinePlace(access: Scene['access'], stateDirectory: string): readonly Finding[] {
+function examinePlace(vault: AnyVault, access: Scene['access'], stateDirectory: string): readonly Finding[] {
   const mark = join(stateDirectory, `${placeOf(access)}.json`)
   const mend = `rm -i ${shellWord(mark)}`
   try {
-    if (seenInPlace(access) === undefined) return []
+    if (seenInPlace(access) === undefined || vault.format === 'native') return []
     const what =
       'this machine has seen a native vault here, and what lies here now is in the tutorial format: find the native one, unless you went back yourself'
     return [{ id: 'vault-replaced', severity: 'error', what, mend }]

@@ -60,9 +60,14 @@ export function checkPlace(vault: NativeVault, access: VaultAccess): 'new' | und
   )
 }
 
-/** Keeps which vault lies in its place. */
+/** Keeps which vault lies in its place. What was kept and is damaged is told of and stays: the vault itself is sound. */
 export function keepPlace(vault: NativeVault, access: VaultAccess): void {
-  access.store.marks.raise(placeOf(access), (stored) => ({ ...stored, place: { vault: vault.id } }))
+  try {
+    access.store.marks.raise(placeOf(access), (stored) => ({ ...stored, place: { vault: vault.id } }))
+  } catch (error) {
+    if (!(error instanceof VaultError) || error.code !== 'DAMAGED') throw error
+    access.warn(`${error.message}: mcpvault doctor`)
+  }
 }
 
 /** Says once that a vault is seen for the first time that anybody could have made. */

@@ -137,7 +137,20 @@ describe('a mark', () => {
     expect(marks(world)).toEqual([])
     world.write(whole)
     world.open()
-    expect(marks(world)).toEqual([`${world.open().id}.json`, expect.stringMatching(/^place-/)])
+    const [place, ...others] = [...marks(world)].sort((name) => (name.startsWith('place-') ? -1 : 1))
+    expect(place).toMatch(/^place-/)
+    expect(others).toEqual([`${world.open().id}.json`])
+  })
+
+  it('of a place that is damaged is told of and keeps nobody from writing', async () => {
+    const world = await VaultWorld.create()
+    await world.put('a', 'x')
+    const place = marks(world).find((name) => name.startsWith('place-')) ?? ''
+    writeFileSync(join(world.stateDirectory, place), '{"mark":{}}')
+    await world.put('b', 'y')
+    expect(world.text('b')).toBe('y')
+    expect(world.warnings.join()).toMatch(/place-.*damaged: mcpvault doctor/)
+    expect(readFileSync(join(world.stateDirectory, place), 'utf8')).toBe('{"mark":{}}')
   })
 
   it('that cannot be kept stops nobody', async () => {
