@@ -88,7 +88,7 @@ export class BuiltinUpstream implements Upstream {
       return await this.#search(asked, lease, request)
     } catch (error) {
       const other =
-        error instanceof VaultError && error.cause instanceof CredentialRefused && this.#other(lease, request)
+        error instanceof VaultError && error.cause instanceof CredentialRefused && this.#otherLease(lease, request)
       if (!other) throw error
       return await this.#search(asked, other, request).finally(() => other.release())
     } finally {
@@ -96,23 +96,14 @@ export class BuiltinUpstream implements Upstream {
     }
   }
 
-  /** A credential that was rotated a moment ago may not be known there yet, or the old one not any more. */
-  #other(lease: Lease, { frame }: UpstreamRequest): Lease | undefined {
-    const other = this.#lease(lease.uses)
-    const isSame = other.uses[0]?.version === lease.uses[0]?.version
-    try {
-      if (!isSame) this.#parts.onRetry(other.uses, frame?.id)
-    } catch (error) {
-      other.release()
-      throw error
-    }
-    if (isSame) other.release()
-    return isSame ? undefined : other
+  #otherLease(lease: Lease, { frame }: UpstreamRequest): Lease | undefined {
+    const { loader, onLeak, onRetry } = this.#parts
+    return loader.leaseOther(this.#config.credentials, lease, { onLeak, onChosen: (uses) => onRetry(uses, frame?.id) })
   }
 
-  #lease(otherThan?: readonly CredentialUse[]): Lease {
+  #lease(): Lease {
     const { loader, onLeak } = this.#parts
-    return loader.lease(this.#config.credentials, { onLeak, otherThan })
+    return loader.lease(this.#config.credentials, { onLeak })
   }
 
   async #search({ query, numResults }: SearchArguments, lease: Lease, request: UpstreamRequest): Promise<ToolResult> {

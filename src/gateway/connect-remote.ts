@@ -45,7 +45,7 @@ export async function runRemote(
 function createUpstream(url: URL, token: string): HttpUpstream {
   const same = (text: string): string => text
   const lease = { uses: [], value: () => '', redactMessage: same, redactText: same, release: () => {} }
-  const loader = { uses: () => [], lease: () => lease }
+  const loader = { uses: () => [], lease: () => lease, leaseOther: () => undefined }
   const headers = [['authorization', [`Bearer ${token}`]]] as const
   const timeouts = { headersTimeoutMs: TIMEOUT_MS, totalTimeoutMs: TIMEOUT_MS }
   const config = {

@@ -108,6 +108,32 @@ export class CredentialLoader {
   }
 
   /**
+   * Leases another live version than one that was refused: a credential that was rotated a moment ago may not be known
+   * everywhere yet, or the old one not any more.
+   *
+   * @param onChosen Told before it is used; what it throws keeps it from being used.
+   * @returns undefined if no other version is live.
+   */
+  leaseOther(
+    names: readonly string[],
+    { uses }: Lease,
+    { onLeak, onChosen }: LeaseOptions & { readonly onChosen: (uses: readonly CredentialUse[]) => void },
+  ): Lease | undefined {
+    const other = this.lease(names, { onLeak, otherThan: uses })
+    try {
+      if (other.uses.every(({ version }, index) => version === uses[index]?.version)) {
+        other.release()
+        return undefined
+      }
+      onChosen(other.uses)
+      return other
+    } catch (error) {
+      other.release()
+      throw error
+    }
+  }
+
+  /**
    * Decrypts what a request needs.
    *
    * @throws {VaultError} NOT_FOUND, DAMAGED, WRONG_KEY; INPUT if a value is too short to be kept out of answers.

@@ -27,7 +27,7 @@ export type RetryListener = (uses: readonly CredentialUse[], request: RequestId 
 
 /** What an HTTP upstream needs beside its configuration. */
 export interface HttpUpstreamParts {
-  readonly loader: Pick<CredentialLoader, 'uses' | 'lease'>
+  readonly loader: Pick<CredentialLoader, 'uses' | 'lease' | 'leaseOther'>
   readonly onLeak: LeakListener
   /** Told before a request is made once more, with other versions than were meant; what it throws keeps it from going. */
   readonly onRetry: RetryListener
@@ -98,23 +98,14 @@ export class HttpUpstream implements Upstream {
     await this.#origin.close(graceMs)
   }
 
-  #lease(otherThan?: readonly CredentialUse[]): Lease {
+  #lease(): Lease {
     const { loader, onLeak } = this.#parts
-    return loader.lease(this.#config.credentials, { onLeak, otherThan })
+    return loader.lease(this.#config.credentials, { onLeak })
   }
 
-  /** A credential that was rotated a moment ago may not be known to the upstream yet, or the old one not any more. */
   #otherLease(lease: Lease, { frame }: UpstreamRequest): Lease | undefined {
-    const other = this.#lease(lease.uses)
-    const isSame = other.uses.every(({ version }, index) => version === lease.uses[index]?.version)
-    try {
-      if (!isSame) this.#parts.onRetry(other.uses, frame?.id)
-    } catch (error) {
-      other.release()
-      throw error
-    }
-    if (isSame) other.release()
-    return isSame ? undefined : other
+    const { loader, onLeak, onRetry } = this.#parts
+    return loader.leaseOther(this.#config.credentials, lease, { onLeak, onChosen: (uses) => onRetry(uses, frame?.id) })
   }
 
   async #send(request: UpstreamRequest, lease: Lease): Promise<OriginAnswer> {
