@@ -9,7 +9,7 @@
  */
 
 import { lengthPrefixed } from '../crypto/encoding.js'
-import { hkdfSha256, scryptKey } from '../crypto/kdf.js'
+import { hkdfSha256 } from '../crypto/kdf.js'
 import { VaultError } from '../errors.js'
 import { Secret } from '../secret.js'
 import { damaged } from './canonical.js'
@@ -17,6 +17,7 @@ import { type AgeKey, type RawKey, rawKeyId, type VaultKey } from './key.js'
 import { type KeySlot, makeSlot, type NativeHeader, type PassphraseKdf } from './native-format.js'
 import type { RandomBytes, SealContext } from './native-keys.js'
 import { openNonced, sealNonced } from './nonced.js'
+import { stretch } from './passphrase.js'
 
 const SCRYPT_COST = { n: 2 ** 17, r: 8, p: 1 } as const
 /** Each takes scrypt's time and memory to try; a file may not ask for that without bounds. */
@@ -161,7 +162,7 @@ export function rawSlot({ bytes }: RawKey, options: SlotOptions = {}): SlotKey {
 export function passphraseSlot(text: Secret, randomBytes: RandomBytes, options: SlotOptions = {}): SlotKey {
   const kdf = { name: 'scrypt', ...SCRYPT_COST, salt: randomBytes(16).toString('base64url') } as const
   const { kid = randomBytes(8).toString('hex'), label } = options
-  return { slot: slotOf({ kid, type: 'passphrase', label, kdf }), key: new Secret(stretch(text, kdf)) }
+  return { slot: slotOf({ kid, type: 'passphrase', label, kdf }), key: new Secret(Buffer.from(stretch(text, kdf))) }
 }
 
 /** Makes the slot of 32 random bytes that lie in an age file for a recipient. */
@@ -182,10 +183,6 @@ export function ageSlot(
 function slotOf(members: Parameters<typeof makeSlot>[0]): Omit<KeySlot, 'wrap'> {
   const { wrap: _wrap, ...slot } = makeSlot(members, '')
   return slot
-}
-
-function stretch(passphrase: Secret, kdf: PassphraseKdf): Buffer {
-  return scryptKey(passphrase.reveal(), { N: kdf.n, r: kdf.r, p: kdf.p, salt: Buffer.from(kdf.salt, 'base64url') })
 }
 
 /** Tells whether a passphrase is that of a slot. @throws {VaultError} DAMAGED if trying would cost too much */

@@ -7,6 +7,7 @@
 import { decodeHex } from '../crypto/encoding.js'
 import { sha256 } from '../crypto/kdf.js'
 import { Secret } from '../secret.js'
+import { wipePassphrase } from './passphrase.js'
 
 /** How a raw key is written: Fernet's 44 characters of base64url, or the 64 hex digits of the JavaScript tutorial. */
 export type KeySpelling = 'base64url' | 'hex'
@@ -78,7 +79,7 @@ export function parseAgeIdentities(text: string): AgeKey | undefined {
 /** Zeroes a key and what was opened with it. */
 export function wipeKey(key: VaultKey): void {
   if (key.type === 'raw') key.bytes.wipe()
-  else if (key.type === 'passphrase') key.text.wipe()
+  else if (key.type === 'passphrase') wipePassphrase(key.text)
   else for (const secret of [key.identities, ...key.slotKeys.values()]) secret?.wipe()
 }
 

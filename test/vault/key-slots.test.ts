@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { formatRawKey, parseRawKey, type RawKey, rawKeyId } from '../../src/vault/key.js'
+import { formatRawKey, parseRawKey, type RawKey, rawKeyId, wipeKey } from '../../src/vault/key.js'
 import { joinNative, type KeySlot, type NativeHeader } from '../../src/vault/native-format.js'
 import { deriveDataKeys, macOf } from '../../src/vault/native-keys.js'
 import { NativeVault } from '../../src/vault/native-vault.js'
@@ -142,6 +142,16 @@ describe('a passphrase', () => {
     expect(failure.message).toBe(`cannot open the vault "${world.path('vault')}": the passphrase does not fit`)
     const raw = await expectCode('WRONG_KEY', () => world.open({ key: rawKey() }))
     expect(raw.hints[0]).toContain('the vault opens with a passphrase only')
+  })
+
+  it('is stretched once for a slot, however often its vault is opened, until it is wiped', async () => {
+    const key = passphraseKey('battery')
+    const world = await VaultWorld.create({ key })
+    await world.put('a', 'x')
+    key.text.wipe()
+    expect(world.text('a')).toBe('x')
+    wipeKey(key)
+    await expectCode('WRONG_KEY', () => world.text('a'))
   })
 
   it('gets a random id and salt each time', async () => {
