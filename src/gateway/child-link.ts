@@ -157,7 +157,8 @@ export class ChildLink implements Transport {
   }
 
   #take(line: string): void {
-    const text = this.#lease.redactMessage(line)
+    const text = this.#redact(line)
+    if (text === undefined) return
     const message = parseMessage(text)
     if (message !== undefined) {
       this.onText?.(text, message)
@@ -167,6 +168,19 @@ export class ChildLink implements Transport {
     this.#oddLines += 1
     if (this.#oddLines > 1) return
     this.#parts.log.warn(`"${this.#config.name}" writes lines on its stdout that are no messages: they are passed over`)
+  }
+
+  /** What cannot be held against the values that are live is not handed on, and whoever waits for it is told. */
+  #redact(line: string): string | undefined {
+    try {
+      return this.#lease.redactMessage(line)
+    } catch (error) {
+      this.failure ??= error
+      const reason = error instanceof VaultError ? error.message : 'internal'
+      this.#parts.log.warn(`what "${this.#config.name}" said was withheld, and it was ended: ${reason}`)
+      this.child?.kill('what it said could not be redacted')
+      return undefined
+    }
   }
 
   /**

@@ -1,3 +1,5 @@
+import { renameSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Client } from '@modelcontextprotocol/client'
 import { describe, expect, it, vi } from 'vitest'
 import { callText, connect, inFrontOfChild } from './child-support.js'
@@ -175,3 +177,21 @@ it('the session that was idle the longest makes room for one more than there may
     (await world.post(rpc('ping'), { token, headers: { 'mcp-session-id': session } })).status
   expect([await status(sessions[0]), await status(sessions[1]), await status(sessions[32])]).toEqual([404, 200, 200])
 })
+
+it.each(['modern', 'legacy'] as const)(
+  'withholds what a program says while the vault cannot be read, ends it, and goes on later (%s)',
+  async (era) => {
+    const world = await inFrontOfChild(era)
+    const client = await connect(world, era)
+    expect(await callText(client, 'echo', { value: 'before' })).toBe('before')
+    const vault = join(world.vault.directory, 'mcp_credentials.enc')
+    const call = client.callTool({ name: 'wait', arguments: { ms: 300 } })
+    // By now it waits in the program.
+    await callText(client, 'echo', { value: 'meanwhile' })
+    renameSync(vault, `${vault}.away`)
+    await expect(call).rejects.toThrow()
+    renameSync(`${vault}.away`, vault)
+    const again = (): Promise<string> => callText(client, 'echo', { value: 'again' })
+    await vi.waitFor(async () => expect(await again()).toBe('again'), { timeout: 10_000, interval: 200 })
+  },
+)
