@@ -45,11 +45,12 @@ export function replaceFile(path: string, bytes: Buffer, options: ReplaceFileOpt
     try {
       options.fence()
       findExpected(path, options.expected)
-      keep?.publish()
+      const previous = keep?.publish()
       // Synced together with the rename: what is to be gone is never seen behind the version that is without it.
       if (options.dropsPrevious) removePrevious(path, options)
       if (replaced) renameSync(temp, path)
       else publishNew(temp, path)
+      if (previous !== undefined) yieldToWriter(path, { previous, revision, options })
     } catch (error) {
       keep?.undo()
       throw error
@@ -104,9 +105,34 @@ function publishNew(temp: string, path: string): void {
   removeQuietly(temp)
 }
 
+/**
+ * Gives way to a program that does not know the lock and wrote in place between the last look and the rename: its bytes
+ * are in what was replaced by then. That takes its name again, unless the new file was written to as well.
+ *
+ * @throws {ConflictError} if there was one.
+ */
+function yieldToWriter(
+  path: string,
+  { previous, revision, options }: { previous: string; revision: Revision; options: ReplaceFileOptions },
+): void {
+  if (isAt(previous, options.expected)) return
+  if (isAt(path, revision)) {
+    const temp = tempPath(path, options.randomBytes)
+    linkSync(previous, temp)
+    renameSync(temp, path)
+  }
+  throw new ConflictError(`"${path}" was written by another program meanwhile`)
+}
+
+function isAt(path: string, revision: Revision | undefined): boolean {
+  const stats = lstatSync(path, { bigint: true, throwIfNoEntry: false })
+  return stats !== undefined && revisionOf(stats).id === revision?.id
+}
+
 /** A second name for the bytes about to be replaced. */
 interface KeptPrevious {
-  publish(): void
+  /** Gives where they are kept; undefined if they cannot be. */
+  publish(): string | undefined
   undo(): void
 }
 
@@ -127,7 +153,7 @@ function linkForEver(path: string): KeptPrevious {
       })
     }
   }
-  return { publish() {}, undo: () => removeQuietly(backup) }
+  return { publish: () => backup, undo: () => removeQuietly(backup) }
 }
 
 function linkOneGeneration(path: string, options: ReplaceFileOptions): KeptPrevious {
@@ -144,9 +170,12 @@ function linkOneGeneration(path: string, options: ReplaceFileOptions): KeptPrevi
         renameSync(temp, backup)
       } catch (error) {
         options.warn?.(`cannot keep what is replaced as "${backup}": ${describeSystemError(error)}`)
+        removeQuietly(temp)
+        return undefined
       }
       // rename(2) does nothing where both names are of one file already, which a kill between the renames leaves.
       removeQuietly(temp)
+      return backup
     },
     undo: () => removeQuietly(temp),
   }

@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { launcher } from '../support/built.js'
+import { needStrace, traced } from '../support/strace.js'
 import { linesOf } from '../rotation/staged-support.js'
 import { Place, type Ran, type Tutorial, tutorials } from './programs.js'
 
@@ -96,4 +97,30 @@ describe('what a program has done while mcpvault waits for its provider', () => 
     expect(linesOf(place.directory, 'revoked')).toHaveLength(1)
     expect(readFileSync(place.path('mcp_credentials.enc'), 'utf8')).toBe(before)
   })
+})
+
+it('what a program writes in the moment of the rename is not overwritten', async (context) => {
+  needStrace(context)
+  const [tutorial] = tutorials().slice(-1)
+  if (tutorial === undefined) throw new Error('there is no Node')
+  const place = new Place(tutorial, { isEmpty: true })
+  place.program('store', 'api_key', 'first')
+  const vault = place.path('mcp_credentials.enc')
+  const words = [process.execPath, launcher(), 'rotate', 'api_key', '--generate']
+  const trace = { calls: ['rename'], log: place.path('trace'), inject: 'rename:delay_enter=600000' }
+  const [file = '', ...args] = traced(words, trace)
+  const child = spawn(file, args, { cwd: place.directory, env: place.env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const ended = Promise.all([once(child, 'exit'), text(child.stdout), text(child.stderr)])
+  // A second name is given just before the last look; the renames that follow take their time here.
+  while (statSync(vault).nlink === 1) {
+    if (child.exitCode !== null) throw new Error(`it did not come to the rename: ${(await ended)[2]}`)
+    await sleep(2)
+  }
+  await sleep(100)
+  place.program('store', 'other', 'stored meanwhile')
+  const [[status], , stderr] = await ended
+  expect(status, stderr).toBe(0)
+  expect(place.mcpvault(['load', '-n', 'other'])).toBe('stored meanwhile')
+  expect(place.mcpvault(['load', '-n', 'api_key'])).toMatch(/^[A-Za-z0-9]{48}$/)
+  expect(place.program('load', 'other')).toBe('stored meanwhile')
 })
